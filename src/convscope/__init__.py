@@ -1,2 +1,55 @@
-"""convscope: a microscope for convolutional networks."""
+"""convscope: a microscope for convolutional networks.
+
+>>> import convscope as cs
+>>> net = cs.load("efficientnet-lite0")
+>>> image = net.prepare(cs.read_image("chelsea"))
+>>> net.predict(image, top=1)[0].label
+'tiger cat'
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from convscope.errors import (
+        Cancelled,
+        ConvscopeError,
+        ImageError,
+        LayerError,
+        MissingExtra,
+        NetworkError,
+        RecipeError,
+        RuleError,
+        RuleMatchedNothing,
+        TargetError,
+        WeightsError,
+    )
+    from convscope.image.read import read_image
+    from convscope.image.recipe import Recipe
+    from convscope.network.network import Network, Prediction
+    from convscope.network.zoo import load
+
+# Where each public name lives. They are imported at first use, so that `import convscope` is instant.
+_HOMES = {
+    "errors": "Cancelled ConvscopeError ImageError LayerError MissingExtra NetworkError RecipeError RuleError "
+    "RuleMatchedNothing TargetError WeightsError",
+    "image.read": "read_image",
+    "image.recipe": "Recipe",
+    "network.network": "Network Prediction",
+    "network.zoo": "load",
+}
+_HOME_OF = {name: f"convscope.{home}" for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = sorted(["__version__", *_HOME_OF])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'convscope' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""Numbers to pictures and pages; it knows arrays and recipes, not networks."""

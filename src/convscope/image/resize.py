@@ -1,0 +1,163 @@
+"""Scaling images, fitting them to a network's input, and bringing maps of that input back."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from convscope.errors import ImageError, nearest
+from convscope.image.check import check_image
+
+Fit: TypeAlias = Literal["crop", "resize", "pad"]
+Interpolation: TypeAlias = Literal["bilinear", "bicubic"]
+Size: TypeAlias = tuple[int, int]
+
+CROP_FRACTION = 0.875
+_PAD_VALUE = 0.5
+# Beyond this, scaling the whole picture so that it covers the input takes all memory for pixels that are cropped away.
+_LARGEST_ASPECT_TO_CROP = 100
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a picture lies on a network's input: all of it scaled from `original` to `scaled`, its corner at `offset`.
+
+    All are (rows, columns). The offset is negative where the picture is cropped, positive where it is padded. A point
+    at `p` rows or columns from the edge of the original lies at `p * scaled / original + offset` on the input.
+    """
+
+    original: Size
+    scaled: Size
+    offset: Size
+
+
+def place(
+    original_size: Size, input_size: Size, *, fit: Fit = "crop", crop_fraction: float = CROP_FRACTION
+) -> Placement:
+    """Where a picture of `original_size` lies on an input of `input_size`, both (rows, columns).
+
+    `fit` is "crop": scaled to cover `input_size / crop_fraction`, the middle kept; "resize": scaled to the input, its
+    aspect lost; "pad": the whole of it in the middle. Sizes and offsets are rounded as torchvision's `Resize` and
+    `CenterCrop` round them. Raises ImageError for another fit, or a fraction that is not in (0, 1].
+
+    >>> place((300, 451), (224, 224))
+    Placement(original=(300, 451), scaled=(256, 384), offset=(-16, -80))
+    """
+    (height, width), (rows, columns) = original_size, input_size
+    if fit not in get_args(Fit):
+        raise ImageError(f"no fit {fit!r}; {nearest(fit, get_args(Fit))}")
+    if not 0 < crop_fraction <= 1:
+        raise ImageError(f"got crop_fraction={crop_fraction}, expected more than 0 and at most 1")
+    if fit == "resize":
+        return Placement(original_size, input_size, (0, 0))
+    if fit == "pad":
+        if rows * width <= columns * height:
+            scaled = rows, max(1, round(rows * width / height))
+        else:
+            scaled = max(1, round(columns * height / width)), columns
+        return Placement(original_size, scaled, ((rows - scaled[0]) // 2, (columns - scaled[1]) // 2))
+    if max(height, width) > _LARGEST_ASPECT_TO_CROP * min(height, width):
+        raise ImageError(f'got a picture of {height} × {width}, too long and narrow to crop: use fit="pad" or "resize"')
+    rows_to_cover, columns_to_cover = round(rows / crop_fraction), round(columns / crop_fraction)
+    if rows_to_cover * width >= columns_to_cover * height:
+        scaled = rows_to_cover, int(rows_to_cover * width / height)
+    else:
+        scaled = int(columns_to_cover * height / width), columns_to_cover
+    top, left = round((scaled[0] - rows) / 2), round((scaled[1] - columns) / 2)
+    return Placement(original_size, scaled, (-top, -left))
+
+
+def resize(image: Tensor, size: Size, mode: Interpolation = "bicubic") -> Tensor:
+    """Scale an image (C, H, W) or batch (N, C, H, W) to `size` (rows, columns), antialiased, clipped to [0, 1].
+
+    Raises ImageError if `image` is none, for an empty size, and for another mode than "bilinear" and "bicubic".
+
+    >>> resize(torch.zeros(3, 300, 451), (224, 224)).shape
+    torch.Size([3, 224, 224])
+    """
+    check_image(image)
+    if mode not in get_args(Interpolation):
+        raise ImageError(f"no interpolation {mode!r}; {nearest(mode, get_args(Interpolation))}")
+    if min(size) < 1:
+        raise ImageError(f"got size={tuple(size)}, expected at least one row and one column")
+    batch = (image if image.ndim == 4 else image[None]).to(_exact_type(image))
+    scaled = F.interpolate(batch, size=tuple(size), mode=mode, align_corners=False, antialias=True)
+    return (scaled if image.ndim == 4 else scaled[0]).clamp(0, 1).to(image.dtype)
+
+
+def fit_image(
+    image: Tensor,
+    input_size: Size,
+    *,
+    fit: Fit = "crop",
+    crop_fraction: float = CROP_FRACTION,
+    interpolation: Interpolation = "bicubic",
+) -> Tensor:
+    """An image (C, H, W) or batch (N, C, H, W) brought to a network's `input_size` (rows, columns), as `place` says.
+
+    Padding is grey, 0.5. Raises ImageError as `place` and `resize` do.
+
+    >>> fit_image(torch.zeros(3, 300, 451), (224, 224), fit="pad")[0, 0, 0]
+    tensor(0.5000)
+    """
+    check_image(image)
+    (rows, columns) = input_size
+    placement = place(_size_of(image), input_size, fit=fit, crop_fraction=crop_fraction)
+    scaled = resize(image, placement.scaled, interpolation)
+    (height, width), (top, left) = placement.scaled, placement.offset
+    # A negative pad crops.
+    return F.pad(scaled, (left, columns - width - left, top, rows - height - top), value=_PAD_VALUE)
+
+
+def unfit_map(
+    values: Tensor,
+    original_size: Size,
+    input_size: Size,
+    *,
+    fit: Fit = "crop",
+    crop_fraction: float = CROP_FRACTION,
+    outside: float = 0.0,
+) -> Tensor:
+    """A map (…, h, w) of a network's input to (…, H, W), the original's pixels: the way back from `fit_image`.
+
+    The map spans the whole input, at whatever resolution: 7 × 7 for an input of 224 × 224 will do. Each pixel of the
+    original gets the map's value, bilinear between positions, at the place where the network saw it; what the network
+    did not see, because it was cropped away, gets `outside`. Raises ImageError as `place` does.
+
+    >>> unfit_map(torch.ones(224, 224), (300, 451), (224, 224)).mean() < 1
+    tensor(True)
+    """
+    placement = place(original_size, input_size, fit=fit, crop_fraction=crop_fraction)
+    if values.ndim < 2 or values.numel() == 0:
+        raise ImageError(f"got a map of shape {tuple(values.shape)}, expected (…, h, w)")
+    values = values.to(_exact_type(values))
+    (rows, rows_seen), (columns, columns_seen) = (
+        _positions(axis, placement, input_size[axis], like=values) for axis in (0, 1)
+    )
+    grid = torch.stack([columns.expand(len(rows), -1), rows[:, None].expand(-1, len(columns))], dim=-1)
+    flat = values.reshape(1, -1, *values.shape[-2:])
+    back = F.grid_sample(flat, grid[None], mode="bilinear", padding_mode="border", align_corners=False)
+    seen = rows_seen[:, None] & columns_seen
+    return back.where(seen, outside).reshape(*values.shape[:-2], *original_size)
+
+
+def _positions(axis: int, placement: Placement, input_side: int, *, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Where along `axis` the original's pixels are on the input, from −1 at one edge to 1 at the other; and whether."""
+    original, scaled, offset = placement.original[axis], placement.scaled[axis], placement.offset[axis]
+    positions = (torch.arange(original, dtype=torch.float64) + 0.5) * scaled / original + offset
+    seen = (positions >= 0) & (positions <= input_side)
+    # Half a pixel inside the picture, so that nothing of the padding mixes in.
+    positions = positions.clamp(offset + 0.5, offset + scaled - 0.5)
+    return (positions * 2 / input_side - 1).to(like), seen.to(like.device)
+
+
+def _exact_type(values: Tensor) -> torch.dtype:
+    """The type to interpolate in: half floats are too coarse for it, and PyTorch can't on a CPU."""
+    return values.dtype if values.dtype in (torch.float32, torch.float64) else torch.float32
+
+
+def _size_of(image: Tensor) -> Size:
+    height, width = image.shape[-2:]
+    return height, width

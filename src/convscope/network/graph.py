@@ -1,0 +1,185 @@
+"""The traced graph: a network as nodes that can be run one after another, whole or up to the layers asked for."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convscope.network.naming import name_layers
+from convscope.network.replica import Replica
+from convscope.network.trace import (
+    Node,
+    PerBatch,
+    Record,
+    Ref,
+    Untraceable,
+    leaves_of,
+    map_leaves,
+    merge,
+    record,
+    refs_in,
+    tensors_in,
+)
+
+Values = list[Any]
+
+
+class Graph:
+    """A network's calls in order, for images of one size and batches of any.
+
+    `names` maps each layer to the value it stands for, `aliases` other names to layers. Running it touches no module, keeps no state, and may be done
+    from several threads at once.
+    """
+
+    def __init__(self, traced: Record) -> None:
+        self.record = traced
+        self.nodes = traced.nodes
+        self.sees_image = _depends_on_image(self.nodes)
+        self.names, self.aliases = name_layers(traced, self.sees_image)
+        self._constant = _constants(self.nodes)
+        self._steps = [_step(node) for node in self.nodes]
+        self._output = traced.output
+        self._writes = any(
+            node.writes for node, constant in zip(self.nodes, self._constant, strict=True) if not constant
+        )
+        self._last_use = self._last_uses()
+
+    def run(self, image: Tensor, keep: Collection[str] = (), *, whole: bool = True) -> tuple[Any, dict[str, Tensor]]:
+        """What the network returns for a batch `(N, C, H, W)`, and the values of the layers in `keep`.
+
+        With `whole=False` it stops at the last of `keep` and returns None for the output.
+        """
+        wanted: dict[int, list[str]] = {}
+        for name in keep:
+            wanted.setdefault(self.names[name].node, []).append(name)
+        end = len(self.nodes) if whole else 1 + max(wanted, default=0)
+        values: Values = [None] * len(self.nodes)
+        values[0], batch, kept = image, len(image), {}
+        for index in range(1, end):
+            values[index] = self.nodes[index].value if self._constant[index] else self._steps[index](values, batch)
+            for name in wanted.get(index, ()):
+                value = _resolved(self.names[name], values, batch)
+                kept[name] = value.clone() if self._writes else value
+            for done in self._last_use[index]:
+                values[done] = None
+        output = map_leaves(self._output, lambda leaf: _resolved(leaf, values, batch)) if whole else None
+        return output, kept
+
+    def release(self) -> None:
+        """Let go of the values seen while tracing, but for the constants."""
+        for node, constant in zip(self.nodes, self._constant, strict=True):
+            node.value = node.value if constant else None
+
+    def _last_uses(self) -> list[list[int]]:
+        """For each node, the earlier values that nothing needs any more once it has run."""
+        last = {ref.node: len(self.nodes) for ref in refs_in(self._output)}
+        for index in reversed(range(len(self.nodes))):
+            for ref in refs_in((self.nodes[index].args, self.nodes[index].kwargs)):
+                last.setdefault(ref.node, index)
+        uses: list[list[int]] = [[] for _ in self.nodes]
+        for node, user in last.items():
+            if user < len(self.nodes):
+                uses[user].append(node)
+        return uses
+
+
+def trace(replica: Replica, image_shape: tuple[int, ...], like: Tensor) -> Graph:
+    """The graph of a replica for images `(C, H, W)` of that shape, of the type and on the device of `like`.
+
+    Raises `Untraceable` where its replay doesn't give what the network gives.
+    """
+    generator = torch.Generator().manual_seed(0)
+    batches = [torch.randn(count, *image_shape, generator=generator).to(like) for count in (1, 2)]
+    single, double = (record(replica, batch) for batch in batches)
+    values = [node.value for node in double.nodes]
+    expected = tensors_in(map_leaves(double.output, lambda leaf: _resolved(leaf, values, 2)))
+    graph = Graph(merge(single, double))
+    with torch.no_grad():
+        replayed, _ = graph.run(batches[1].clone())
+    for one, other in zip(expected, tensors_in(replayed), strict=True):
+        if not torch.allclose(
+            one.detach(), other, rtol=1e-3, atol=1e-3 * float(one.detach().abs().max()), equal_nan=True
+        ):
+            raise Untraceable("run again, its graph gives another result")
+    return graph
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """A step all of whose changing arguments are whole values of earlier nodes: the common and fast case."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    places: tuple[tuple[int, int], ...]
+
+    def __call__(self, values: Values, batch: int) -> Any:
+        args = list(self.args)
+        for place, node in self.places:
+            args[place] = values[node]
+        return self.function(*args, **self.kwargs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Nested:
+    """A step whose arguments hold values deeper down, items of tuples, or numbers that depend on the batch."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def __call__(self, values: Values, batch: int) -> Any:
+        args, kwargs = map_leaves((self.args, self.kwargs), lambda leaf: _resolved(leaf, values, batch))
+        return self.function(*args, **kwargs)
+
+
+def _step(node: Node) -> _Plain | _Nested:
+    places = tuple(
+        (place, arg.node) for place, arg in enumerate(node.args) if isinstance(arg, Ref) and arg.item is None
+    )
+    changing = sum(isinstance(leaf, (Ref, PerBatch)) for leaf in leaves_of((node.args, node.kwargs)))
+    if changing == len(places):
+        return _Plain(node.function, node.args, node.kwargs, places)
+    return _Nested(node.function, node.args, node.kwargs)
+
+
+def _resolved(leaf: Any, values: Values, batch: int) -> Any:
+    if isinstance(leaf, Ref):
+        value = values[leaf.node]
+        return value if leaf.item is None else value[leaf.item]
+    return leaf.slope * batch + leaf.constant if isinstance(leaf, PerBatch) else leaf
+
+
+def _depends_on_image(nodes: list[Node]) -> list[bool]:
+    depends = [True]
+    for node in nodes[1:]:
+        depends.append(any(depends[ref.node] for ref in refs_in((node.args, node.kwargs))))
+    return depends
+
+
+def _constants(nodes: list[Node]) -> list[bool]:
+    """Which nodes give the same value in every run, so that the recorded one serves.
+
+    A value that something changing is later written into is made anew each time, and so is all that shares its memory.
+    """
+    constant = [False]
+    for node in nodes[1:]:
+        leaves = leaves_of((node.args, node.kwargs))
+        changing = any(
+            isinstance(leaf, PerBatch) or (isinstance(leaf, Ref) and not constant[leaf.node]) for leaf in leaves
+        )
+        constant.append(not changing)
+    written = {
+        memory
+        for node, same in zip(nodes, constant, strict=True)
+        if node.writes and not same
+        for ref in refs_in((node.args, node.kwargs))
+        for memory in _memory(nodes[ref.node].value)
+    }
+    return [same and not (_memory(node.value) & written) for node, same in zip(nodes, constant, strict=True)]
+
+
+def _memory(value: Any) -> set[int]:
+    return {tensor.untyped_storage().data_ptr() for tensor in tensors_in(value)}

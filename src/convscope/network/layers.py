@@ -1,0 +1,241 @@
+"""What a network's layers are: kind, shape, parameters, multiply-adds and receptive field of each."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from convscope.errors import LayerError, nearest
+from convscope.network.geometry import ReceptiveField, Window
+from convscope.network.graph import Graph
+from convscope.network.naming import Aliases, vgg_aliases
+from convscope.network.ops import name_of, operation_of
+from convscope.network.passage import Axes, Call, pair
+from convscope.network.trace import Node, Record, Ref, map_leaves, refs_in, tensors_in
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: a node of the traced graph.
+
+    `shape` is its output's without the batch, `(C, H, W)` where it has space. `parameters` and `multiply_adds` (for one
+    image; convolutions and matrix products) are its own, so that their sums are the network's. `kernel` and `stride`
+    are those of a convolution or a pooling. `receptive_field` is None where the network can't be traced. `weight` is a
+    convolution's `(out, in / groups, rows, columns)` or a linear layer's `(out, in)`.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int = 0
+    multiply_adds: int = 0
+    kernel: tuple[int, int] | None = None
+    stride: tuple[int, int] | None = None
+    receptive_field: ReceptiveField | None = None
+    weight: Tensor | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def has_space(self) -> bool:
+        """Whether the output is a stack of maps."""
+        return len(self.shape) == 3
+
+
+class Layers(Mapping[str, Layer]):
+    """The layers in the graph's order, by name or alias; an unknown name is an error that lists the nearest."""
+
+    def __init__(self, layers: dict[str, Layer], aliases: Aliases) -> None:
+        self._layers = layers
+        self._aliases = aliases
+
+    def __getitem__(self, name: str) -> Layer:
+        meant = self._aliases.get(name, name)
+        if meant not in self._layers:
+            raise LayerError(f"no layer {name!r}; {nearest(name, self.names)} (`convscope anatomy` lists them)")
+        return self._layers[meant]
+
+    @property
+    def names(self) -> list[str]:
+        """All names that can be asked for, aliases included."""
+        return [*self._layers, *self._aliases]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._layers or name in self._aliases
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __repr__(self) -> str:
+        return f"Layers({', '.join(self._layers)})"
+
+
+def describe(graph: Graph, module: nn.Module) -> Layers:
+    """The layers of a freshly traced graph of `module`."""
+    fields = _fields(graph)
+    parameters = _parameters(graph.record, module)
+    layers: dict[str, Layer] = {}
+    counted: set[int] = set()
+    for name, ref in graph.names.items():
+        own = ref.node not in counted
+        counted.add(ref.node)
+        layer = _layer(graph.nodes, name, ref, fields[ref.node])
+        layers[name] = replace(
+            layer,
+            parameters=parameters.get(ref.node, 0) if own else 0,
+            multiply_adds=layer.multiply_adds if own else 0,
+        )
+    vgg = vgg_aliases({name: layer.kind for name, layer in layers.items()})
+    return Layers(layers, {**vgg, **graph.aliases})
+
+
+def describe_modules(record: Record, module: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> Layers:
+    """Submodules as layers, for a network that can't be traced: no receptive fields; the costs of the calls within."""
+    parameters = _parameters(record, module)
+    layers: dict[str, Layer] = {}
+    for path, shape in shapes.items():
+        submodule = module.get_submodule(path)
+        within = [index for index, node in enumerate(record.nodes) if index and node.path == path]
+        weight = getattr(submodule, "weight", None)
+        layers[path] = Layer(
+            name=path,
+            kind=type(submodule).__name__,
+            shape=shape,
+            parameters=sum(parameters.get(index, 0) for index in within),
+            multiply_adds=sum(_cost(record.nodes, record.nodes[index]) for index in within),
+            weight=weight.detach() if isinstance(weight, Tensor) and weight.dim() in (2, 4) else None,
+        )
+    return Layers(layers, {})
+
+
+def _cost(nodes: list[Node], node: Node) -> int:
+    operation, call = operation_of(node.function), call_of(nodes, node)
+    return operation.cost(call) if operation and call else 0
+
+
+def call_of(nodes: list[Node], node: Node) -> Call | None:
+    """The node's call with values in place of references; None where the table doesn't know the operation."""
+    operation = operation_of(node.function)
+    output = next(tensors_in(node.value), None)
+    if operation is None or output is None:
+        return None
+    args, kwargs = map_leaves((node.args, node.kwargs), lambda leaf: _value(nodes, leaf))
+    first = next(tensors_in((args, kwargs)), None)
+    call = operation.bind(args, kwargs)
+    return replace(call, input=tuple(first.shape) if first is not None else (), output=tuple(output.shape))
+
+
+def _value(nodes: list[Node], leaf: Any) -> Any:
+    if not isinstance(leaf, Ref):
+        return leaf
+    value = nodes[leaf.node].value
+    return value if leaf.item is None else value[leaf.item]
+
+
+def _layer(nodes: list[Node], name: str, ref: Ref, receptive_field: ReceptiveField) -> Layer:
+    node = nodes[ref.node]
+    operation, call = operation_of(node.function), call_of(nodes, node)
+    shape = tuple(_value(nodes, ref).shape[1:])
+    if operation is None or call is None:
+        return Layer(name, name_of(node.function), shape, receptive_field=receptive_field)
+    weight = call.arguments.get("weight") if operation.kind.endswith(("convolution", "linear")) else None
+    kernel = stride = None
+    if operation.kind.endswith("convolution"):
+        kernel, stride = pair(call["weight"].shape[2:]), pair(call["stride"])
+    elif "kernel_size" in call.arguments:
+        kernel = pair(call["kernel_size"])
+        stride = pair(call["stride"]) if call["stride"] not in (None, [], ()) else kernel
+    return Layer(
+        name, operation.kind, shape, 0, operation.cost(call), kernel, stride, receptive_field,
+        weight.detach() if isinstance(weight, Tensor) else None,
+    )  # fmt: skip
+
+
+def _parameters(record: Record, module: nn.Module) -> dict[int, int]:
+    """How many parameters each node brings in: those among its arguments, each counted where it first appears.
+
+    What never appears itself (the parts of a normalized weight) counts for the last call within its module.
+    """
+    counted: set[int] = set()
+    owned: dict[int, int] = {}
+
+    def count(node: int, tensors: list[Tensor]) -> None:
+        new = {id(tensor): tensor.numel() for tensor in tensors if isinstance(tensor, nn.Parameter)}
+        fresh = {key: size for key, size in new.items() if key not in counted}
+        counted.update(fresh)
+        owned[node] = owned.get(node, 0) + sum(fresh.values())
+
+    for index, node in enumerate(record.nodes):
+        count(index, list(tensors_in((node.args, node.kwargs))))
+    for call in record.calls:
+        if call.end > call.first:
+            last = call.result.node if call.result and call.result.node >= call.first else call.end - 1
+            count(last, list(module.get_submodule(call.path).parameters(recurse=False)))
+    return owned
+
+
+@dataclass(frozen=True)
+class _Field:
+    """What a value sees of the image, while its two spatial axes can still be told."""
+
+    axes: Axes
+    rows: Window
+    columns: Window
+
+
+def _fields(graph: Graph) -> list[ReceptiveField]:
+    """Each node's receptive field, composed node by node from the image on."""
+    height, width = graph.nodes[0].value.shape[-2:]
+    whole = ReceptiveField(Window(0, 0, height - 1), Window(0, 0, width - 1), whole=True)
+    fields: list[_Field | None] = [_Field((2, 3), Window(), Window())]
+    for index, node in enumerate(graph.nodes[1:], start=1):
+        fields.append(_field(graph, node, fields) if graph.sees_image[index] else None)
+        if node.writes:
+            _write_through(graph.nodes, index, fields)
+    return [ReceptiveField(each.rows, each.columns) if each else whole for each in fields]
+
+
+def _field(graph: Graph, node: Node, fields: list[_Field | None]) -> _Field | None:
+    """The union of what the inputs see through this operation; None for the whole image."""
+    operation, call = operation_of(node.function), call_of(graph.nodes, node)
+    if operation is None or call is None:
+        return None
+    seen: _Field | None = None
+    for ref in refs_in((node.args, node.kwargs)):
+        if not graph.sees_image[ref.node]:
+            continue
+        below = fields[ref.node]
+        if below is None:
+            return None
+        followed = replace(call, input=tuple(_value(graph.nodes, ref).shape))
+        windows, axes = operation.windows(followed, below.axes), operation.axes(followed, below.axes)
+        if windows is None or axes is None:
+            return None
+        here = _Field(axes, windows[0].after(below.rows), windows[1].after(below.columns))
+        seen = here if seen is None else _union(seen, here)
+        if seen is None:
+            return None
+    return seen
+
+
+def _union(one: _Field, other: _Field) -> _Field | None:
+    rows, columns = one.rows.union(other.rows), one.columns.union(other.columns)
+    return None if rows is None or columns is None or one.axes != other.axes else _Field(one.axes, rows, columns)
+
+
+def _write_through(nodes: list[Node], index: int, fields: list[_Field | None]) -> None:
+    """What is written in place is seen by all earlier values that share the memory."""
+    written = next(tensors_in(nodes[index].value), None)
+    refs = list(refs_in((nodes[index].args, nodes[index].kwargs)))
+    memory = {_memory(_value(nodes, ref)) for ref in refs[:1]} if written is None else {_memory(written)}
+    for earlier in range(index):
+        for tensor in tensors_in(nodes[earlier].value):
+            if _memory(tensor) in memory:
+                same = written is not None and tensor.shape == written.shape
+                fields[earlier] = fields[index] if same else None
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()

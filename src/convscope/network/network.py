@@ -1,0 +1,457 @@
+"""Network: a trained module together with how it is fed and what its outputs are called."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import RLock
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from convscope import __version__
+from convscope.errors import NetworkError, TargetError
+from convscope.image.check import check_image
+from convscope.image.provenance import recall, remember
+from convscope.image.read import read_image
+from convscope.image.recipe import JSON, Recipe
+from convscope.image.resize import CROP_FRACTION, Fit, Interpolation, fit_image, place, unfit_map
+from convscope.network import rules
+from convscope.network.graph import Graph, trace
+from convscope.network.layers import Layers, describe, describe_modules
+from convscope.network.replica import Replica
+from convscope.network.passage import pair
+from convscope.network.rules import Rule
+from convscope.network.submodules import Submodules
+from convscope.network.target import Grammar, Target, TargetLike
+from convscope.network.trace import Untraceable, record, tensors_in
+
+Head = Literal["softmax", "sigmoid", "none"]
+
+# Traces kept at once: one for each size of image that is run.
+_TRACES = 8
+_LUMINANCE = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class and its probability in [0, 1]."""
+
+    label: str
+    index: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class _Runnable:
+    """What runs the network for images of one size, its layers, and why it is no graph if it is none."""
+
+    graph: Graph | Submodules
+    layers: Layers
+    output_shape: tuple[int, ...]
+    untraceable: str | None = None
+
+
+class Network:
+    """A trained module with its normalization, its input and its labels.
+
+    The module is only read: what runs is a replica that shares its weights, in evaluation mode, without its hooks.
+    Nothing is left behind on it, and calls may be made from several threads at once.
+
+    Parameters
+    ----------
+    module
+        Any `torch.nn.Module` that takes a batch `(N, C, H, W)`.
+    input_size
+        Rows and columns that `prepare` makes; an int for a square.
+    mean, std
+        One number a channel: the module is fed `(image - mean) / std`.
+    normalize
+        Instead of `mean` and `std`, any differentiable function from batches in [0, 1] to what the module is fed.
+    labels
+        The classes' names in the order of the outputs.
+    channels
+        Of an image; 1 makes colour pictures grey.
+    fit, crop_fraction, interpolation
+        How `prepare` brings a picture to `input_size`: "crop" scales it to cover `input_size / crop_fraction` and
+        keeps the middle, "resize" loses its aspect, "pad" puts it on grey.
+    loader
+        `path → image`, instead of `read_image`.
+    head
+        What turns logits into probabilities: "softmax", "sigmoid", or "none" where outputs are probabilities.
+    output
+        Takes the tensor of logits out of what the module returns, where that is not plain.
+    name
+        What `load` found it by; recipes use it to load it again.
+
+    >>> net = Network(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2)), input_size=8)
+    Traceback (most recent call last):
+    convscope.errors.NetworkError: the module has lazy parameters; run it once on a batch, then wrap it
+    >>> net = Network(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 2)), input_size=8)
+    >>> net.logits(torch.zeros(3, 8, 8)).shape
+    torch.Size([2])
+    >>> list(net.layers)
+    ['0', '1', '2', '3']
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        input_size: int | tuple[int, int] = (224, 224),
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        labels: Sequence[str] | None = None,
+        channels: int = 3,
+        normalize: Callable[[Tensor], Tensor] | None = None,
+        fit: Fit = "crop",
+        crop_fraction: float = CROP_FRACTION,
+        interpolation: Interpolation = "bicubic",
+        loader: Callable[[str], Tensor] | None = None,
+        head: Head = "softmax",
+        output: Callable[[Any], Tensor] | None = None,
+        name: str | None = None,
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise NetworkError(f"got {type(module).__name__}, expected a torch.nn.Module")
+        if any(nn.parameter.is_lazy(tensor) for tensor in module.parameters()):
+            raise NetworkError("the module has lazy parameters; run it once on a batch, then wrap it")
+        if normalize is not None and (mean is not None or std is not None):
+            raise NetworkError("got normalize= beside mean= or std=; give one or the other")
+        if head not in get_args(Head):
+            raise NetworkError(f"unknown head {head!r}; expected one of {', '.join(get_args(Head))}")
+        self.module = module
+        self.input_size = pair(input_size)
+        self.labels = tuple(labels) if labels is not None else None
+        self.channels = channels
+        self.normalize = normalize or _Standardize(mean, std, channels)
+        self.fit: Fit = fit
+        self.crop_fraction = crop_fraction
+        self.interpolation: Interpolation = interpolation
+        self.loader = loader
+        self.head: Head = head
+        self.output = output
+        self.name = name or type(module).__name__
+        place(self.input_size, self.input_size, fit=fit, crop_fraction=crop_fraction)  # says what is wrong with them
+        self._replica = Replica(module)
+        self._runnables: OrderedDict[tuple[int, ...], _Runnable] = OrderedDict()
+        self._lock = RLock()
+        self._checksum: tuple[tuple[int, ...], str] | None = None
+
+    def __repr__(self) -> str:
+        rows, columns = self.input_size
+        return f"Network({self.name!r}, {type(self.module).__name__}, input {self.channels}×{rows}×{columns})"
+
+    # What it is
+
+    @property
+    def layers(self) -> Layers:
+        """The layers for images of `input_size`, in the order of the graph."""
+        return self._runnable((self.channels, *self.input_size)).layers
+
+    @property
+    def classes(self) -> int | None:
+        """How many classes it tells apart; None where its output is maps without labels."""
+        return self._classes(self._runnable((self.channels, *self.input_size)))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about how this network is seen, in plain words."""
+        notes = []
+        untraceable = self._runnable((self.channels, *self.input_size)).untraceable
+        if untraceable:
+            notes.append(
+                f"the network can't be traced: {untraceable}. Its layers are its submodules; receptive fields and what "
+                "else needs the graph are not available"
+            )
+        if self._replica.foreign_hooks:
+            notes.append(f"{self._replica.foreign_hooks} hooks on the module are not run")
+        return tuple(notes)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are, and where images are moved to."""
+        return self._like.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of its weights, in which it runs."""
+        return self._like.dtype
+
+    @property
+    def weights_sha256(self) -> str:
+        """SHA-256 over names, types, shapes and values of the module's parameters and buffers, as they are now."""
+        state = {name: value for name, value in self.module.state_dict().items() if isinstance(value, Tensor)}
+        versions = tuple(0 if value.is_inference() else value._version for value in state.values())
+        if self._checksum is None or self._checksum[0] != versions:
+            digest = hashlib.sha256()
+            for name, value in sorted(state.items()):
+                digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+                digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+            self._checksum = versions, digest.hexdigest()
+        return self._checksum[1]
+
+    # Images
+
+    def read(self, path: str | Path) -> Tensor:
+        """The picture at `path` (or a bundled photograph's name) as an image `(C, H, W)` of the input size."""
+        return self.prepare(self.loader(str(path)) if self.loader else read_image(path))
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """An image or batch in [0, 1] of any size brought to the input size, as `fit` says.
+
+        One that has the input size already is returned as it is.
+        """
+        check_image(image)
+        prepared = image
+        if self.channels == 1 and image.shape[-3] == 3:
+            weights = torch.tensor(_LUMINANCE, dtype=image.dtype, device=image.device)
+            prepared = (prepared * weights[:, None, None]).sum(dim=-3, keepdim=True)
+        check_image(prepared, channels=self.channels)
+        if tuple(prepared.shape[-2:]) != self.input_size:
+            options = {"fit": self.fit, "crop_fraction": self.crop_fraction, "interpolation": self.interpolation}
+            prepared = fit_image(prepared, self.input_size, **options)  # type: ignore[arg-type]  # by name, as typed above
+        if prepared is not image and (origin := recall(image)).name is not None:
+            remember(prepared, replace(origin, prepared=True))
+        return prepared
+
+    def to_original(self, values: Tensor, size: tuple[int, int]) -> Tensor:
+        """A map `(…, h, w)` of the input brought to `(…, H, W)`, the pixels of the picture of that `size` it came from.
+
+        What `prepare` cropped away gets 0.
+        """
+        return unfit_map(values, size, self.input_size, fit=self.fit, crop_fraction=self.crop_fraction)
+
+    # Running it
+
+    def logits(self, image: Tensor) -> Tensor:
+        """The network's output before softmax or sigmoid: `(K,)` for an image, `(N, K)` for a batch."""
+        batch, single = self._batch(image)
+        with torch.no_grad():
+            output, _ = self._run(batch)
+        logits = self._unwrapped(output)
+        return logits[0] if single else logits
+
+    def predict(self, image: Tensor, top: int = 5) -> Any:
+        """The `top` most probable classes, as a list of `Prediction`; for a batch, a list of such lists."""
+        if self.classes is None:
+            raise TargetError(f"{self.name} has no classes to predict: its output is maps; capture its layers instead")
+        logits = self.logits(image)
+        rows = logits.reshape(1, -1) if image.dim() == 3 else logits.reshape(len(logits), -1)
+        predictions = [self._predictions(row, top) for row in self.probabilities(rows)]
+        return predictions[0] if image.dim() == 3 else predictions
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Logits `(…, K)` as probabilities, by the network's head."""
+        if self.head == "softmax":
+            return logits.softmax(dim=-1)
+        return logits.sigmoid() if self.head == "sigmoid" else logits
+
+    def capture(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """The outputs of `layers`, by the names asked for: each `(C, H, W)` or `(C,)`, with the batch in front of it.
+
+        Runs no further than the last of them.
+        """
+        batch, single = self._batch(image)
+        known = self._runnable(tuple(batch.shape[1:])).layers
+        wanted = {name: known[name].name for name in ([layers] if isinstance(layers, str) else layers)}
+        with torch.no_grad():
+            _, kept = self._run(batch, tuple(wanted.values()), whole=False)
+        return {name: kept[own][0] if single else kept[own] for name, own in wanted.items()}
+
+    def gradient(
+        self, image: Tensor, target: TargetLike, *, rule: Rule = "gradient", smooth: str | None = None
+    ) -> Tensor:
+        """The gradient of the target with respect to the image, in the image's shape and type.
+
+        Parameters
+        ----------
+        target
+            A label, `class:207`, `LAYER:CHANNEL@ROW,COLUMN`, … (see `Target`), a class's index, or a function from the
+            network's output to one number an image.
+        rule
+            How rectifiers pass it back: "gradient", "guided" or "deconvnet" (see `convscope.network.rules`).
+        smooth
+            "positive" lets `guided` and `deconvnet` pass nonlinearities that are no rectifiers, keeping the positive
+            part of what arrives and their ordinary derivative.
+
+        Raises
+        ------
+        RuleMatchedNothing
+            No rectifier lies between the image and the target.
+        RuleError
+            A nonlinearity lies there for which the rule is not defined.
+        TargetError
+            The target is not understood, or doesn't depend on the image.
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            batch, single = self._batch(image)
+            batch = (batch.clone() if batch.is_inference() else batch.detach()).requires_grad_()
+            asked = self.target(target, image)
+            with rules.applied(rule, smooth=smooth) as applied:
+                output, kept = self._run(batch, asked.layers, whole=asked.needs_output)
+            score = asked.score(self._asked_output(asked, output), kept)
+            if score.requires_grad:
+                applied.check(score)
+                (gradient,) = torch.autograd.grad(score.sum(), batch, allow_unused=True)
+            if not score.requires_grad or gradient is None:
+                raise TargetError(f"the target {asked.text!r} doesn't depend on the image")
+            return gradient[0] if single else gradient
+
+    def target(self, target: TargetLike, image: Tensor | None = None) -> Target:
+        """The target that a text, a class's index or a function means for this network."""
+        if isinstance(target, Target):
+            return target
+        if callable(target):
+            return Target(getattr(target, "__qualname__", type(target).__name__), function=target)
+        shape = (self.channels, *self.input_size) if image is None else tuple(image.shape[-3:])
+        runnable = self._runnable(shape)
+        grammar = Grammar(self.labels, runnable.layers, self._classes(runnable))
+        return grammar.of_class(target) if isinstance(target, int) else grammar.parse(target)
+
+    def recipe(
+        self,
+        method: str,
+        parameters: Mapping[str, JSON],
+        *,
+        images: Sequence[Tensor] = (),
+        batch: int | None = None,
+        seed: int | None = None,
+    ) -> Recipe:
+        """The recipe of a result that `method` makes with this network."""
+        return Recipe(
+            method=method,
+            parameters=parameters,
+            network=self.name,
+            weights=self.weights_sha256,
+            inputs=tuple(recall(image) for image in images),
+            engine=f"torch {torch.__version__}",
+            device=str(self.device),
+            threads=torch.get_num_threads(),
+            batch=batch,
+            seed=seed,
+            version=__version__,
+        )
+
+    # Inside
+
+    @property
+    def _like(self) -> Tensor:
+        floating = (tensor for tensor in self.module.parameters() if tensor.is_floating_point())
+        return next(floating, torch.zeros(()))
+
+    def _batch(self, image: Tensor) -> tuple[Tensor, bool]:
+        check_image(image, channels=self.channels)
+        return (image[None], True) if image.dim() == 3 else (image, False)
+
+    def _run(self, batch: Tensor, layers: Sequence[str] = (), *, whole: bool = True) -> tuple[Any, dict[str, Tensor]]:
+        runnable = self._runnable(tuple(batch.shape[1:]))
+        fed = self.normalize(batch.to(self.device, self.dtype))
+        # A copy of its own where nothing was done to it, since the module may work in place.
+        fed = fed.clone() if fed is batch else fed
+        return runnable.graph.run(fed, layers, whole=whole)
+
+    def _runnable(self, shape: tuple[int, ...]) -> _Runnable:
+        """What runs images of this shape, traced at first need."""
+        with self._lock:
+            if shape not in self._runnables:
+                self._runnables[shape] = self._traced(shape)
+                while len(self._runnables) > _TRACES:
+                    self._runnables.popitem(last=False)
+            self._runnables.move_to_end(shape)
+            return self._runnables[shape]
+
+    def _traced(self, shape: tuple[int, ...]) -> _Runnable:
+        fed = tuple(self.normalize(torch.zeros(1, *shape).to(self._like)).shape[1:])
+        try:
+            graph = trace(self._replica, fed, self._like)
+        except Exception as error:  # whatever the user's own code raises: it is run once more without being recorded
+            return self._untraced(fed, str(error) if isinstance(error, Untraceable) else repr(error))
+        layers = describe(graph, self._replica.module)
+        output, _ = graph.run(torch.zeros(1, *fed).to(self._like))
+        graph.release()
+        return self._checked(_Runnable(graph, layers, tuple(self._unwrapped(output).shape)))
+
+    def _untraced(self, fed: tuple[int, ...], reason: str) -> _Runnable:
+        zeros = torch.zeros(1, *fed).to(self._like)
+        submodules = Submodules(self._replica)
+        try:
+            with torch.no_grad():
+                output, _ = submodules.run(zeros)
+            shapes = submodules.shapes(zeros)
+        except Exception as error:
+            raise NetworkError(
+                f"{self.name} can't run on an image of shape {fed}: {error}; check input_size, channels and the module"
+            ) from error
+        layers = describe_modules(record(self._replica, zeros, strict=False), self._replica.module, shapes)
+        return self._checked(_Runnable(submodules, layers, tuple(self._unwrapped(output).shape), reason))
+
+    def _checked(self, runnable: _Runnable) -> _Runnable:
+        classes = self._classes(runnable)
+        if self.labels is not None and classes is not None and len(self.labels) != classes:
+            raise NetworkError(f"got {len(self.labels)} labels for a network with {classes} outputs")
+        return runnable
+
+    def _classes(self, runnable: _Runnable) -> int | None:
+        shape = runnable.output_shape
+        if len(shape) > 2 and self.labels is None:
+            return None
+        return shape[1] if len(shape) > 1 else 1
+
+    def _unwrapped(self, output: Any) -> Tensor:
+        """The tensor of logits in what the module returned."""
+        if self.output is not None:
+            output = self.output(output)
+        if isinstance(output, Tensor):
+            return output
+        if isinstance(output, Mapping):
+            named = [output[key] for key in ("logits", "out") if key in output]
+            found = named[:1] or [value for value in output.values() if isinstance(value, Tensor)]
+            what = f"a dict with the keys {', '.join(map(str, output))}"
+        else:
+            found = list(tensors_in(output))
+            what = f"{type(output).__name__} with {len(found)} tensors"
+        if len(found) != 1:
+            raise NetworkError(f"{self.name} returns {what}; say which are the logits, as in output=lambda out: out[…]")
+        logits: Tensor = found[0]
+        return logits
+
+    def _asked_output(self, target: Target, output: Any) -> Any:
+        """A function target gets the logits where they can be told, and else all that the module returned."""
+        if not target.needs_output:
+            return None
+        try:
+            return self._unwrapped(output)
+        except NetworkError:
+            if target.function is None:
+                raise
+            return output
+
+    def _predictions(self, probabilities: Tensor, top: int) -> list[Prediction]:
+        values, indices = probabilities.topk(min(top, len(probabilities)))
+        return [
+            Prediction(self.labels[index] if self.labels else f"class {index}", index, value)
+            for value, index in zip(values.tolist(), indices.tolist(), strict=True)
+        ]
+
+
+class _Standardize:
+    """The usual normalization, `(image - mean) / std` channel by channel; a copy without either."""
+
+    def __init__(self, mean: Sequence[float] | None, std: Sequence[float] | None, channels: int) -> None:
+        for what, numbers in (("mean", mean), ("std", std)):
+            if numbers is not None and len(numbers) not in (1, channels):
+                raise NetworkError(f"{what} has {len(numbers)} numbers for {channels} channels")
+        if std is not None and 0 in std:
+            raise NetworkError(f"std={tuple(std)} holds a 0; the image is divided by it")
+        self.mean = tuple(mean) if mean is not None else None
+        self.std = tuple(std) if std is not None else None
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        if self.mean is not None:
+            batch = batch - batch.new_tensor(self.mean)[:, None, None]
+        if self.std is not None:
+            batch = batch / batch.new_tensor(self.std)[:, None, None]
+        return batch

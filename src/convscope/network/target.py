@@ -1,0 +1,132 @@
+"""Targets: what is asked about, as text, as a class's index or as a function of the network's output."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convscope.errors import TargetError, nearest
+from convscope.network.layers import Layers
+
+GRAMMAR = "a label, class:N, LAYER, LAYER:CHANNEL, LAYER:CHANNEL@ROW,COLUMN, or two of them with ' - ' between"
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of a target: `sign` × a class's logit (`layer` None), or × a layer's, channel's or unit's activation."""
+
+    sign: int
+    layer: str | None
+    channel: int | None = None
+    position: tuple[int, int] | None = None
+
+    def value(self, output: Tensor, layers: Mapping[str, Tensor]) -> Tensor:
+        """The term for each image of the batch, `(N,)`: the mean over all that it doesn't pin down."""
+        values = output if self.layer is None else layers[self.layer]
+        if self.channel is not None:
+            values = values[:, self.channel] if values.dim() > 1 else values
+        if self.position is not None:
+            values = values[..., self.position[0], self.position[1]]
+        return self.sign * values.reshape(len(values), -1).mean(dim=1)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is asked about: a sum of signed terms, or a function `output → (N,)`. `text` says it in words."""
+
+    text: str
+    terms: tuple[Term, ...] = ()
+    function: Callable[[Any], Any] | None = None
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers whose activations it needs."""
+        return tuple({term.layer: None for term in self.terms if term.layer is not None})
+
+    @property
+    def needs_output(self) -> bool:
+        """Whether it asks about the network's output."""
+        return self.function is not None or any(term.layer is None for term in self.terms)
+
+    def score(self, output: Any, layers: Mapping[str, Tensor]) -> Tensor:
+        """The target's value for each image of the batch, `(N,)`."""
+        if self.function is None:
+            return torch.stack([term.value(output, layers) for term in self.terms]).sum(dim=0)
+        score: Any = self.function(output)
+        if not isinstance(score, Tensor) or score.dim() != 1:
+            got = f"a tensor of shape {tuple(score.shape)}" if isinstance(score, Tensor) else type(score).__name__
+            raise TargetError(f"the target function returned {got}; it must return one number an image, shape (N,)")
+        return score
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """Understands targets of one network: its labels, its layers, how many classes it has (None: no classes)."""
+
+    labels: Sequence[str] | None
+    layers: Layers
+    classes: int | None
+
+    def parse(self, text: str) -> Target:
+        """A target from text.
+
+        `golden retriever` or `class:207` a class; `class:207 - class:208` a difference; `features.28` a layer,
+        `features.28:12` a channel, `features.28:12@3,4` the unit at row 3, column 4.
+        """
+        parts = re.split(r"\s+([-+])\s+", text.strip())
+        signs = [1, *(1 if sign == "+" else -1 for sign in parts[1::2])]
+        terms = [self._term(part, sign) for part, sign in zip(parts[::2], signs, strict=True)]
+        return Target(text.strip(), tuple(terms))
+
+    def of_class(self, index: int) -> Target:
+        """The logit of class `index`."""
+        self._checked_class(index, f"class:{index}")
+        return Target(f"class:{index}", (Term(1, None, index),))
+
+    def _checked_class(self, index: int, text: str) -> int:
+        if self.classes is None:
+            raise TargetError(f"{text!r} asks for a class and the network has none; ask for a layer, channel or unit")
+        if not 0 <= index < self.classes:
+            raise TargetError(f"{text!r}: the network has classes 0 to {self.classes - 1}")
+        return index
+
+    def _term(self, text: str, sign: int) -> Term:
+        if index := re.fullmatch(r"class:(\d+)", text):
+            return Term(sign, None, self._checked_class(int(index[1]), text))
+        named = [index for index, label in enumerate(self.labels or ()) if label.lower() == text.lower()]
+        if len(named) > 1:
+            choices = ", ".join(f"class:{index}" for index in named)
+            raise TargetError(f"{len(named)} classes are called {text!r}; say which: {choices}")
+        if named:
+            return Term(sign, None, self._checked_class(named[0], text))
+        match = re.fullmatch(r"(?P<layer>[^:@]+)(?::(?P<channel>\d+)(?:@(?P<row>\d+),\s*(?P<column>\d+))?)?", text)
+        if not match:
+            raise TargetError(f"can't understand the target {text!r}; expected {GRAMMAR}")
+        if match["layer"] not in self.layers:
+            known = self.layers.names if match["channel"] else [*(self.labels or ()), *self.layers.names]
+            what = "layer" if match["channel"] else "class or layer"
+            raise TargetError(f"no {what} {match['layer']!r}; {nearest(match['layer'], known)}")
+        return self._layer_term(match, text, sign)
+
+    def _layer_term(self, match: re.Match[str], text: str, sign: int) -> Term:
+        layer = self.layers[match["layer"]]
+        if match["channel"] is None:
+            return Term(sign, layer.name)
+        channel = int(match["channel"])
+        if channel >= layer.shape[0]:
+            raise TargetError(f"{text!r}: {layer.name} has channels 0 to {layer.shape[0] - 1}")
+        if match["row"] is None:
+            return Term(sign, layer.name, channel)
+        if not layer.has_space:
+            raise TargetError(f"{text!r}: {layer.name} has no space, its shape is {layer.shape}; leave out @ROW,COLUMN")
+        row, column = int(match["row"]), int(match["column"])
+        rows, columns = layer.shape[1:]
+        if row >= rows or column >= columns:
+            raise TargetError(f"{text!r}: {layer.name} has rows 0 to {rows - 1} and columns 0 to {columns - 1}")
+        return Term(sign, layer.name, channel, (row, column))
+
+
+TargetLike = str | int | Target | Callable[[Any], Tensor]

@@ -1,0 +1,54 @@
+"""What all tests share: peers made importable, small networks, threads kept few."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import convscope as cs
+
+SHARED_IMAGES = Path(__file__).parents[2] / "shared" / "images"
+
+
+def _declare_torchvision_operators() -> None:
+    """Torchvision's package expects two operators that its build for a CPU-only torch lacks; none is ever called."""
+    library = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):
+        if not hasattr(torch.ops.torchvision, name):
+            library.define(f"{name}(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor")
+    _libraries.append(library)
+
+
+_libraries: list[torch.library.Library] = []
+_declare_torchvision_operators()
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    torch.manual_seed(0)
+    yield
+
+
+@pytest.fixture(scope="session")
+def lite0() -> cs.Network:
+    """The default network with its real weights."""
+    return cs.load("efficientnet-lite0")
+
+
+@pytest.fixture(scope="session")
+def photographs() -> Path:
+    """Real photographs with known classes, where they lie beside the checkout."""
+    if not (SHARED_IMAGES / "photos.tsv").exists():
+        pytest.skip("needs the folder of photographs beside the checkout, which is not part of the project")
+    return SHARED_IMAGES
+
+
+@pytest.fixture
+def tiny() -> nn.Module:
+    """A small network of module rectifiers for images of 3×16×16."""
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 8, 3), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5),
+    )  # fmt: skip
