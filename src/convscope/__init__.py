@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from convscope.anatomy.layer_table import LayerTable, layer_table
+    from convscope.attribution.activations import Activations, activations
+    from convscope.attribution.attribution import Attribution
+    from convscope.attribution.saliency import saliency
     from convscope.errors import (
         Cancelled,
         ConvscopeError,
@@ -33,6 +37,10 @@ if TYPE_CHECKING:
 
 # Where each public name lives. They are imported at first use, so that `import convscope` is instant.
 _HOMES = {
+    "anatomy.layer_table": "LayerTable layer_table",
+    "attribution.activations": "Activations activations",
+    "attribution.attribution": "Attribution",
+    "attribution.saliency": "saliency",
     "errors": "Cancelled ConvscopeError ImageError LayerError MissingExtra NetworkError RecipeError RuleError "
     "RuleMatchedNothing TargetError WeightsError",
     "image.read": "read_image",

@@ -32,7 +32,7 @@ class RuleError(ConvscopeError):
     """A backward rule was asked of an operation for which it is not defined."""
 
 
-class RuleMatchedNothing(RuleError):
+class RuleMatchedNothing(RuleError):  # noqa: N818 - it says what happened
     """A backward rule was asked for, and no rectifier lies between the image and the target."""
 
 
@@ -40,7 +40,7 @@ class RecipeError(ConvscopeError):
     """A recipe that is missing, can't be read or can't be followed here."""
 
 
-class MissingExtra(ConvscopeError):
+class MissingExtra(ConvscopeError):  # noqa: N818 - it says what is missing
     """A feature whose optional dependency is not installed.
 
     >>> print(MissingExtra("reading HDF5 weights", extra="fetch"))

@@ -99,6 +99,13 @@ def test_grey_of_any_depth(bits: int, adam7: bool) -> None:
     np.testing.assert_allclose(pixels, np.stack([levels / (2**bits - 1)] * 3), rtol=1e-7)
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 5), (5, 1), (2, 3), (8, 9)])
+def test_small_interlaced_pictures_lack_some_passes(height: int, width: int) -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (height, width))
+    pixels = decode(raw_png(levels, 8, 0, adam7=True), pixel_limit=LIMIT)
+    np.testing.assert_allclose(pixels[0], levels / 255, rtol=1e-6)
+
+
 @pytest.mark.parametrize("adam7", [False, True])
 @pytest.mark.parametrize(("colour_type", "channels"), [(2, 3), (4, 2), (6, 4)])
 def test_sixteen_bits_are_kept(colour_type: int, channels: int, adam7: bool) -> None:

@@ -73,6 +73,8 @@ def test_size_is_the_longer_side_at_most(size: int, shape: tuple[int, int]) -> N
 
 def test_size_never_enlarges(folder: Path) -> None:
     assert read_image("red.png", size=4000).shape == (3, 30, 40)
+    Image.new("RGB", (1, 1)).save("dot.png")
+    assert read_image("dot.png", size=2).shape == (3, 1, 1)
 
 
 def test_a_long_line_keeps_one_row(folder: Path) -> None:

@@ -223,6 +223,9 @@ def test_a_picture_like_a_thread_is_not_cropped() -> None:
 def test_an_empty_size(size: tuple[int, int]) -> None:
     with pytest.raises(ImageError, match="expected at least one row and one column"):
         resize(torch.zeros(3, 4, 4), size)
+    for fit in FITS:
+        with pytest.raises(ImageError, match="expected at least 1 × 1 of each"):
+            place((4, 4), size, fit=fit)
 
 
 def test_what_is_no_image_or_map() -> None:

@@ -157,26 +157,18 @@ class Arithmetic:
 
 @dataclass(frozen=True)
 class Linear:
-    """Costs of a fully connected layer: each output has a weight for each input."""
+    """Costs of a fully connected layer: each output has a weight for each input, and needs a multiply-add for each."""
 
     inputs: int
     outputs: int
+    weights: int
     biases: int
-
-    @property
-    def weights(self) -> int:
-        """Inputs × outputs."""
-        return self.inputs * self.outputs
+    multiply_adds: int
 
     @property
     def parameters(self) -> int:
         """Everything learned: weights and biases."""
         return self.weights + self.biases
-
-    @property
-    def multiply_adds(self) -> int:
-        """One for each weight; the biases are not counted."""
-        return self.weights
 
     def explain(self) -> str:
         """One line that works it out.
@@ -279,7 +271,8 @@ def linear(inputs: int, outputs: int, *, bias: bool = True) -> Linear:
     """
     _check("inputs", inputs, at_least=1)
     _check("outputs", outputs, at_least=1)
-    return Linear(inputs, outputs, outputs if bias else 0)
+    weights = inputs * outputs
+    return Linear(inputs, outputs, weights, biases=outputs if bias else 0, multiply_adds=weights)
 
 
 def _axes(

@@ -18,6 +18,7 @@ def recipe_of(
         network=None,
         weights=None,
         inputs=inputs,
+        engine=f"torch {torch.__version__}",
         threads=torch.get_num_threads(),
         seed=seed,
         version=__version__,

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from itertools import islice
 from pathlib import Path, PureWindowsPath
 
 import torch
@@ -16,6 +17,8 @@ from convscope.image.recipe import Input
 from convscope.image.resize import resize
 
 PIXEL_LIMIT = 100_000_000
+# Comparing names takes time, and a folder may hold millions.
+_NEIGHBOURS_COMPARED = 2000
 
 
 def read_image(path: str | os.PathLike[str], size: int | None = None, *, pixel_limit: int = PIXEL_LIMIT) -> Tensor:
@@ -48,7 +51,7 @@ def read_image(path: str | os.PathLike[str], size: int | None = None, *, pixel_l
     # Else an image read in inference mode would be barred from gradients for ever.
     with torch.inference_mode(False):
         image = torch.from_numpy(pixels)
-        if size is not None and max(image.shape) > size:
+        if size is not None and max(image.shape[1:]) > size:
             image = resize(image, _reduced(image.shape[1], image.shape[2], size))
     return remember(image, Input(shown, hashlib.sha256(data).hexdigest(), size))
 
@@ -72,8 +75,8 @@ def _suggestions(file: Path) -> str:
     hints = ""
     if not file.parent.is_dir():
         hints += f", and no folder {file.parent}"
-    elif neighbours := sorted(each.name for each in file.parent.iterdir() if each.is_file()):
-        hints += f"; files there, {nearest(file.name, neighbours)}"
+    elif neighbours := [each.name for each in islice(file.parent.iterdir(), _NEIGHBOURS_COMPARED) if each.is_file()]:
+        hints += f"; files there, {nearest(file.name, sorted(neighbours))}"
     if file.name == str(file):
         hints += f"; bundled photographs, {nearest(file.stem, PHOTOGRAPHS)}"
     return hints

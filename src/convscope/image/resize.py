@@ -40,7 +40,8 @@ def place(
 
     `fit` is "crop": scaled to cover `input_size / crop_fraction`, the middle kept; "resize": scaled to the input, its
     aspect lost; "pad": the whole of it in the middle. Sizes and offsets are rounded as torchvision's `Resize` and
-    `CenterCrop` round them. Raises ImageError for another fit, or a fraction that is not in (0, 1].
+    `CenterCrop` round them. Raises ImageError for another fit, an empty size, a fraction that is not in (0, 1], and a
+    picture more than 100 times as long as it is wide that is to be cropped.
 
     >>> place((300, 451), (224, 224))
     Placement(original=(300, 451), scaled=(256, 384), offset=(-16, -80))
@@ -50,6 +51,8 @@ def place(
         raise ImageError(f"no fit {fit!r}; {nearest(fit, get_args(Fit))}")
     if not 0 < crop_fraction <= 1:
         raise ImageError(f"got crop_fraction={crop_fraction}, expected more than 0 and at most 1")
+    if min(height, width, rows, columns) < 1:
+        raise ImageError(f"got a picture of {height} × {width} for {rows} × {columns}, expected at least 1 × 1 of each")
     if fit == "resize":
         return Placement(original_size, input_size, (0, 0))
     if fit == "pad":
@@ -103,7 +106,7 @@ def fit_image(
     tensor(0.5000)
     """
     check_image(image)
-    (rows, columns) = input_size
+    rows, columns = input_size
     placement = place(_size_of(image), input_size, fit=fit, crop_fraction=crop_fraction)
     scaled = resize(image, placement.scaled, interpolation)
     (height, width), (top, left) = placement.scaled, placement.offset
@@ -120,11 +123,12 @@ def unfit_map(
     crop_fraction: float = CROP_FRACTION,
     outside: float = 0.0,
 ) -> Tensor:
-    """A map (…, h, w) of a network's input to (…, H, W), the original's pixels: the way back from `fit_image`.
+    """Bring a map (…, h, w) of a network's input back to the original's pixels, (…, H, W): the inverse of `fit_image`.
 
     The map spans the whole input, at whatever resolution: 7 × 7 for an input of 224 × 224 will do. Each pixel of the
     original gets the map's value, bilinear between positions, at the place where the network saw it; what the network
-    did not see, because it was cropped away, gets `outside`. Raises ImageError as `place` does.
+    did not see, because it was cropped away, gets `outside`. The result is float32, or float64 if the map is.
+    Raises ImageError as `place` does.
 
     >>> unfit_map(torch.ones(224, 224), (300, 451), (224, 224)).mean() < 1
     tensor(True)
@@ -150,7 +154,7 @@ def _positions(axis: int, placement: Placement, input_side: int, *, like: Tensor
     seen = (positions >= 0) & (positions <= input_side)
     # Half a pixel inside the picture, so that nothing of the padding mixes in.
     positions = positions.clamp(offset + 0.5, offset + scaled - 0.5)
-    return (positions * 2 / input_side - 1).to(like), seen.to(like.device)
+    return (positions * 2 / input_side - 1).to(like.dtype).to(like.device), seen.to(like.device)
 
 
 def _exact_type(values: Tensor) -> torch.dtype:

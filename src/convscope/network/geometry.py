@@ -101,44 +101,81 @@ def _tight(stride: Fraction, start: Fraction, reach: Fraction) -> Window:
 
 
 @dataclass(frozen=True, slots=True)
-class ReceptiveField:
-    """The pixels that a unit of a layer can see.
+class Sight:
+    """Along one axis, the pixels that a unit sees: those its window reads, as far as they lie in `first … last`.
 
-    `rows` and `columns` say it for unit (0, 0) and how it moves from unit to unit; `whole` is true where every unit
-    sees the whole image (behind global pooling, a fully connected layer, attention).
+    The limits are what the existing units below can see. They are the picture's edges, but where rounding down leaves
+    some of its last pixels unseen.
     """
 
-    rows: Window
-    columns: Window
+    window: Window
+    first: int
+    last: int
+
+    @classmethod
+    def of_pixels(cls, length: int) -> "Sight":
+        """Each pixel sees itself."""
+        return cls(Window(), 0, length - 1)
+
+    @classmethod
+    def of_all(cls, length: int) -> "Sight":
+        """Every unit sees every pixel."""
+        return cls(Window(0, 0, length - 1), 0, length - 1)
+
+    def through(self, window: Window, length: int) -> "Sight":
+        """What units see that read this axis, of `length` units, through `window`."""
+        first, last = self.window.reads(0, length - 1)
+        return Sight(window.after(self.window), max(self.first, first), min(self.last, last))
+
+    def union(self, other: "Sight") -> "Sight | None":
+        """What units see that read both; None where the two move at different strides."""
+        window = self.window.union(other.window)
+        if window is None:
+            return None
+        return Sight(window, min(self.first, other.first), max(self.last, other.last))
+
+    def pixels(self, unit: int) -> tuple[int, int]:
+        """First and last pixel that a unit sees; the last is before the first where it sees none."""
+        first, last = self.window.reads(unit, unit)
+        return max(first, self.first), min(last, self.last)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceptiveField:
+    """The pixels that the units of a layer can see, along rows and columns.
+
+    `whole` is true where every unit sees the whole image: behind global pooling, a fully connected layer, attention, a
+    normalization by the statistics of the map.
+    """
+
+    rows: Sight
+    columns: Sight
     whole: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width in pixels, padding included."""
-        return self.rows.size, self.columns.size
+        return self.rows.window.size, self.columns.window.size
 
     @property
     def stride(self) -> tuple[Number, Number]:
         """Pixels from one unit's field to its neighbour's."""
-        return self.rows.stride, self.columns.stride
+        return self.rows.window.stride, self.columns.window.stride
 
     @property
     def start(self) -> tuple[Number, Number]:
         """Row and column of the first pixel that unit (0, 0) sees; negative where it begins in the padding."""
-        return self.rows.start, self.columns.start
+        return self.rows.window.start, self.columns.window.start
 
-    def box(self, row: int, column: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Pixels seen by one unit in an image of `size`, as top, left, bottom, right; the last two are exclusive.
+    def box(self, row: int, column: int) -> tuple[int, int, int, int]:
+        """Pixels seen by one unit, as top, left, bottom, right; the last two are exclusive.
 
-        >>> field = ReceptiveField(Window.sliding(3, 2, 1), Window.sliding(3, 2, 1))
-        >>> field.box(0, 4, (8, 9))
+        >>> axis = Sight.of_pixels(9).through(Window.sliding(3, 2, 1), 9)
+        >>> ReceptiveField(axis, axis).box(0, 4)
         (0, 7, 2, 9)
         """
-        if self.whole:
-            return 0, 0, size[0], size[1]
-        top, bottom = self.rows.reads(row, row)
-        left, right = self.columns.reads(column, column)
-        return max(top, 0), max(left, 0), min(bottom + 1, size[0]), min(right + 1, size[1])
+        (top, bottom), (left, right) = self.rows.pixels(row), self.columns.pixels(column)
+        return top, left, bottom + 1, right + 1
 
     def __str__(self) -> str:
         if self.whole:

@@ -20,6 +20,7 @@ from convscope.network.trace import (
     merge,
     record,
     refs_in,
+    sees_image,
     tensors_in,
 )
 
@@ -29,14 +30,14 @@ Values = list[Any]
 class Graph:
     """A network's calls in order, for images of one size and batches of any.
 
-    `names` maps each layer to the value it stands for, `aliases` other names to layers. Running it touches no module, keeps no state, and may be done
-    from several threads at once.
+    `names` maps each layer to the value it stands for, `aliases` other names to layers. Running it touches no module,
+    keeps no state, and may be done from several threads at once.
     """
 
     def __init__(self, traced: Record) -> None:
         self.record = traced
         self.nodes = traced.nodes
-        self.sees_image = _depends_on_image(self.nodes)
+        self.sees_image = sees_image(self.nodes)
         self.names, self.aliases = name_layers(traced, self.sees_image)
         self._constant = _constants(self.nodes)
         self._steps = [_step(node) for node in self.nodes]
@@ -150,13 +151,6 @@ def _resolved(leaf: Any, values: Values, batch: int) -> Any:
         value = values[leaf.node]
         return value if leaf.item is None else value[leaf.item]
     return leaf.slope * batch + leaf.constant if isinstance(leaf, PerBatch) else leaf
-
-
-def _depends_on_image(nodes: list[Node]) -> list[bool]:
-    depends = [True]
-    for node in nodes[1:]:
-        depends.append(any(depends[ref.node] for ref in refs_in((node.args, node.kwargs))))
-    return depends
 
 
 def _constants(nodes: list[Node]) -> list[bool]:

@@ -1,18 +1,18 @@
 """What a network's layers are: kind, shape, parameters, multiply-adds and receptive field of each."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from convscope.errors import LayerError, nearest
-from convscope.network.geometry import ReceptiveField, Window
+from convscope.network.geometry import ReceptiveField, Sight
 from convscope.network.graph import Graph
 from convscope.network.naming import Aliases, vgg_aliases
 from convscope.network.ops import name_of, operation_of
 from convscope.network.passage import Axes, Call, pair
-from convscope.network.trace import Node, Record, Ref, map_leaves, refs_in, tensors_in
+from convscope.network.trace import Node, Record, Ref, map_leaves, refs_in, sees_image, tensors_in
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def describe(graph: Graph, module: nn.Module) -> Layers:
         layer = _layer(graph.nodes, name, ref, fields[ref.node])
         layers[name] = replace(
             layer,
-            parameters=parameters.get(ref.node, 0) if own else 0,
+            parameters=parameters[ref.node] if own else 0,
             multiply_adds=layer.multiply_adds if own else 0,
         )
     vgg = vgg_aliases({name: layer.kind for name, layer in layers.items()})
@@ -103,7 +103,7 @@ def describe_modules(record: Record, module: nn.Module, shapes: Mapping[str, tup
             name=path,
             kind=type(submodule).__name__,
             shape=shape,
-            parameters=sum(parameters.get(index, 0) for index in within),
+            parameters=sum(parameters[index] for index in within),
             multiply_adds=sum(_cost(record.nodes, record.nodes[index]) for index in within),
             weight=weight.detach() if isinstance(weight, Tensor) and weight.dim() in (2, 4) else None,
         )
@@ -153,26 +153,34 @@ def _layer(nodes: list[Node], name: str, ref: Ref, receptive_field: ReceptiveFie
     )  # fmt: skip
 
 
-def _parameters(record: Record, module: nn.Module) -> dict[int, int]:
+def _parameters(record: Record, module: nn.Module) -> list[int]:
     """How many parameters each node brings in: those among its arguments, each counted where it first appears.
 
-    What never appears itself (the parts of a normalized weight) counts for the last call within its module.
+    What never appears itself (the parts of a normalized weight) counts for the last call within its module, and what
+    is computed without the image counts for the first call that takes the result.
     """
     counted: set[int] = set()
-    owned: dict[int, int] = {}
+    owned = [0] * len(record.nodes)
 
-    def count(node: int, tensors: list[Tensor]) -> None:
-        new = {id(tensor): tensor.numel() for tensor in tensors if isinstance(tensor, nn.Parameter)}
-        fresh = {key: size for key, size in new.items() if key not in counted}
+    def count(node: int, tensors: Iterable[Tensor]) -> None:
+        fresh = {
+            id(each): each.numel() for each in tensors if isinstance(each, nn.Parameter) and id(each) not in counted
+        }
         counted.update(fresh)
-        owned[node] = owned.get(node, 0) + sum(fresh.values())
+        owned[node] += sum(fresh.values())
 
     for index, node in enumerate(record.nodes):
-        count(index, list(tensors_in((node.args, node.kwargs))))
+        count(index, tensors_in((node.args, node.kwargs)))
     for call in record.calls:
         if call.end > call.first:
-            last = call.result.node if call.result and call.result.node >= call.first else call.end - 1
-            count(last, list(module.get_submodule(call.path).parameters(recurse=False)))
+            within = call.result is not None and call.result.node >= call.first
+            last = call.result.node if call.result and within else call.end - 1
+            count(last, module.get_submodule(call.path).parameters(recurse=False))
+    sees = sees_image(record.nodes)
+    for index, node in enumerate(record.nodes):
+        for ref in refs_in((node.args, node.kwargs)):
+            if not sees[ref.node]:
+                owned[index], owned[ref.node] = owned[index] + owned[ref.node], 0
     return owned
 
 
@@ -181,15 +189,15 @@ class _Field:
     """What a value sees of the image, while its two spatial axes can still be told."""
 
     axes: Axes
-    rows: Window
-    columns: Window
+    rows: Sight
+    columns: Sight
 
 
 def _fields(graph: Graph) -> list[ReceptiveField]:
     """Each node's receptive field, composed node by node from the image on."""
     height, width = graph.nodes[0].value.shape[-2:]
-    whole = ReceptiveField(Window(0, 0, height - 1), Window(0, 0, width - 1), whole=True)
-    fields: list[_Field | None] = [_Field((2, 3), Window(), Window())]
+    whole = ReceptiveField(Sight.of_all(height), Sight.of_all(width), whole=True)
+    fields: list[_Field | None] = [_Field((2, 3), Sight.of_pixels(height), Sight.of_pixels(width))]
     for index, node in enumerate(graph.nodes[1:], start=1):
         fields.append(_field(graph, node, fields) if graph.sees_image[index] else None)
         if node.writes:
@@ -213,7 +221,8 @@ def _field(graph: Graph, node: Node, fields: list[_Field | None]) -> _Field | No
         windows, axes = operation.windows(followed, below.axes), operation.axes(followed, below.axes)
         if windows is None or axes is None:
             return None
-        here = _Field(axes, windows[0].after(below.rows), windows[1].after(below.columns))
+        height, width = (followed.input[axis] for axis in below.axes)
+        here = _Field(axes, below.rows.through(windows[0], height), below.columns.through(windows[1], width))
         seen = here if seen is None else _union(seen, here)
         if seen is None:
             return None

