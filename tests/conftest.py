@@ -20,6 +20,9 @@ def _declare_torchvision_operators() -> None:
     _libraries.append(library)
 
 
+# Tests run side by side, a process a core; threads within each would only wait for one another.
+torch.set_num_threads(1)
+
 _libraries: list[torch.library.Library] = []
 _declare_torchvision_operators()
 

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from convscope.anatomy.arithmetic import Arithmetic, convolution, linear, pooling
+    from convscope.anatomy.filters import Filters, filters
     from convscope.anatomy.layer_table import LayerTable, layer_table
+    from convscope.anatomy.matching import Matching, matching
+    from convscope.anatomy.natural_filters import NaturalFilters, natural_filters
+    from convscope.anatomy.pooling_compared import PoolingCompared, pooling_compared
+    from convscope.anatomy.sliding_product import SlidingProduct, sliding_product
     from convscope.attribution.activations import Activations, activations
     from convscope.attribution.attribution import Attribution
     from convscope.attribution.saliency import saliency
@@ -34,10 +40,19 @@ if TYPE_CHECKING:
     from convscope.image.recipe import Recipe
     from convscope.network.network import Network, Prediction
     from convscope.network.zoo import load
+    from convscope.plates.explanation import Explanation, explanation
+    from convscope.plates.redo import redo
+    from convscope.plates.report import report
 
 # Where each public name lives. They are imported at first use, so that `import convscope` is instant.
 _HOMES = {
+    "anatomy.arithmetic": "Arithmetic convolution linear pooling",
+    "anatomy.filters": "Filters filters",
     "anatomy.layer_table": "LayerTable layer_table",
+    "anatomy.matching": "Matching matching",
+    "anatomy.natural_filters": "NaturalFilters natural_filters",
+    "anatomy.pooling_compared": "PoolingCompared pooling_compared",
+    "anatomy.sliding_product": "SlidingProduct sliding_product",
     "attribution.activations": "Activations activations",
     "attribution.attribution": "Attribution",
     "attribution.saliency": "saliency",
@@ -47,6 +62,9 @@ _HOMES = {
     "image.recipe": "Recipe",
     "network.network": "Network Prediction",
     "network.zoo": "load",
+    "plates.explanation": "Explanation explanation",
+    "plates.redo": "redo",
+    "plates.report": "report",
 }
 _HOME_OF = {name: f"convscope.{home}" for home, names in _HOMES.items() for name in names.split()}
 

@@ -104,6 +104,12 @@ def test_kernels_of_all_kinds_can_be_seen() -> None:
         assert filters(net, layer).picture().mode == "RGB"
 
 
+def test_a_first_convolution_that_reads_rearranged_pixels_has_no_colours() -> None:
+    bank = filters(network(nn.PixelUnshuffle(2), nn.Conv2d(12, 4, 3))).banks[0]
+    assert bank.values.shape == (4, 12, 3, 3)
+    assert bank.in_image is None
+
+
 def test_networks_stand_side_by_side(tiny: nn.Module, tmp_path: Path) -> None:
     one, other = Network(tiny, input_size=16, name="one"), network(nn.Conv2d(3, 9, 7), name="other")
     both = filters([one, other])

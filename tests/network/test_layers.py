@@ -45,7 +45,9 @@ def test_named_as_torchvision_names_them(name: str) -> None:
     ours = net.capture(image, wanted)
     for each in wanted:
         if isinstance(theirs[each], Tensor) and not each.rpartition(".")[2].startswith("getitem"):
-            torch.testing.assert_close(ours[each], theirs[each])
+            # Where torchvision's value has been overwritten by a rectifier in place, ours has not.
+            overwritten = torch.allclose(ours[each].clamp(min=0), theirs[each], rtol=1e-4, atol=1e-6)
+            assert overwritten or torch.allclose(ours[each], theirs[each], rtol=1e-4, atol=1e-6), each
 
 
 class Repeats(nn.Module):

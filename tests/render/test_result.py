@@ -9,9 +9,9 @@ from PIL import Image
 
 from convscope.errors import ImageError, RecipeError
 from convscope.image.recipe import Input, Recipe
-from convscope.image.write import read_recipe
+from convscope.image.write import png_bytes, read_recipe
 from convscope.render.heatmap import heatmap
-from convscope.render.result import Pictured, png_bytes
+from convscope.render.result import Pictured
 
 RECIPE = Recipe(
     method="occlusion",

@@ -131,7 +131,7 @@ def independent(white: Tensor, generator: Generator, *, steps: int = 200, tolera
 
 
 def sparse(
-    white: Tensor, count: int, generator: Generator, *, penalty: float = 1.5, epochs: int = 4, batch: int = 500
+    white: Tensor, count: int, generator: Generator, *, penalty: float = 1.5, epochs: int = 3, batch: int = 300
 ) -> Tensor:
     """Rows (count, D) of norm 1, few of which make up each row of whitened data (N, D).
 

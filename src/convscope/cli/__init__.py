@@ -1,0 +1,18 @@
+"""The command line. Commands parse, call the library and write; torch is imported only when one runs."""
+
+import sys
+
+
+def main() -> None:
+    """Run `convscope`. Bad input ends with exit code 2 and one line; `--debug` shows where it came from."""
+    from convscope.cli.app import app
+    from convscope.errors import ConvscopeError
+
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(arguments, prog_name="convscope")
+    except ConvscopeError as error:
+        if "--debug" in sys.argv:
+            raise
+        print(f"convscope: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2) from error

@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,11 +59,19 @@ def write_png(path: str | os.PathLike[str], picture: Image.Image, recipe: Recipe
     if Path(path).suffix.lower() != ".png":
         reason = "convscope writes PNG, since it carries the recipe"
         raise ImageError(f"can't write {os.fspath(path)!r}: {reason}; expected a name ending in .png")
+    data = png_bytes(picture, recipe)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def png_bytes(picture: Image.Image, recipe: Recipe | None = None) -> bytes:
+    """`picture` as the bytes of a PNG, with `recipe` in it as `write_png` writes it."""
     text = PngInfo()
     if recipe is not None:
         text.add_text(_KEYWORD, recipe.to_json())
-    with atomic_path(path) as temporary:
-        picture.save(temporary, format="PNG", pnginfo=text)
+    buffer = BytesIO()
+    picture.save(buffer, format="PNG", pnginfo=text)
+    return buffer.getvalue()
 
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:

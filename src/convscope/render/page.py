@@ -15,8 +15,7 @@ from typing import Self, SupportsIndex, TypeAlias
 from PIL import Image
 
 from convscope.image.recipe import Recipe
-from convscope.image.write import atomic_path
-from convscope.render.result import png_bytes
+from convscope.image.write import atomic_path, png_bytes
 from convscope.render.text import number
 
 _CONTENTS_FROM = 4
@@ -176,8 +175,8 @@ def figure(
 ) -> Html:
     """A picture within the page, never wider than the window; `width` is what it takes where there is room, in pixels.
 
-    `alt` is read to those who can't see it, by default the caption. A picture with a recipe carries it, shows it when
-    asked, and can be saved. `pixelated` keeps the squares of an enlarged map sharp.
+    `alt` is read to those who can't see it, by default the caption. A picture with a recipe carries it, also when it is
+    saved from the page, and shows it when asked. `pixelated` keeps the squares of an enlarged map sharp.
     """
     source = "data:image/png;base64," + base64.b64encode(png_bytes(picture, recipe)).decode("ascii")
     shown = width or picture.width
@@ -186,18 +185,16 @@ def figure(
         ('<figure class="pixelated">' if pixelated else "<figure>")
         + f'<img src="{source}" alt="{_escape(caption if alt is None else alt)}" width="{shown}" height="{height}">'
         + (f"<figcaption>{_escape(caption)}</figcaption>" if caption else "")
-        + (_recipe(recipe, source) if recipe else "")
+        + (_recipe(recipe) if recipe else "")
         + "</figure>"
     )
 
 
-def _recipe(recipe: Recipe, source: str) -> str:
-    """What made a picture, folded up, and the picture itself to save."""
+def _recipe(recipe: Recipe) -> str:
+    """What made a picture, folded up, and how to make it again."""
     readable = json.dumps(json.loads(recipe.to_json()), indent=2, ensure_ascii=False)
-    name = _escape(f"{recipe.method}.png")
-    return details(
-        "Recipe", code(readable), Html(f'<p><a download="{name}" href="{source}">Save {name} with its recipe</a></p>')
-    ).text
+    how = paragraph("Saved from this page, the picture carries this recipe; convscope redo makes it again.")
+    return details("Recipe", code(readable), how).text
 
 
 def _section(place: int, heading: str, blocks: Sequence[Html]) -> str:

@@ -1,15 +1,13 @@
 """What every result that can be seen has in common."""
 
 from abc import ABC, abstractmethod
-from io import BytesIO
 from os import PathLike
 from typing import Any
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from convscope.image.recipe import Recipe
-from convscope.image.write import write_png
+from convscope.image.write import png_bytes, write_png
 
 
 class Pictured(ABC):
@@ -40,13 +38,3 @@ class Pictured(ABC):
 
     def _repr_png_(self) -> bytes:
         return png_bytes(self.picture(), self.recipe)
-
-
-def png_bytes(picture: Image.Image, recipe: Recipe | None = None) -> bytes:
-    """A picture as the bytes of a PNG that carries its recipe, as `write_png` writes it."""
-    text = PngInfo()
-    if recipe is not None:
-        text.add_text("convscope", recipe.to_json())
-    buffer = BytesIO()
-    picture.save(buffer, format="PNG", pnginfo=text)
-    return buffer.getvalue()

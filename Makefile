@@ -1,0 +1,38 @@
+# `make demo` and `make test` need only Python 3.11 or later, make and a package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench clean
+
+demo: $(VENV)/installed
+	$(BIN)/convscope demo
+
+test: $(VENV)/installed-dev
+	$(BIN)/pytest -n auto
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.accuracy
+
+clean:
+	rm -rf $(VENV) demo build dist
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "convscope needs Python 3.11 or later")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[photos]'
+	touch $@
+
+$(VENV)/installed-dev: pyproject.toml constraints.txt requirements-dev.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --requirement requirements-dev.txt
+	touch $@ $(VENV)/installed

@@ -1,0 +1,58 @@
+"""Options and arguments that commands share, and what they stand for."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from convscope.network.network import Network
+    from convscope.render.result import Pictured
+
+DEFAULT_NETWORK = "efficientnet-lite0"
+
+Picture = Annotated[str, typer.Argument(metavar="IMAGE", help="A picture file, or a bundled photograph: chelsea, …")]
+NetworkName = Annotated[
+    str, typer.Option("--network", "-n", help="Which network; `convscope networks` lists them.", show_default=True)
+]
+Weights = Annotated[
+    Path | None, typer.Option(help="Weights to load instead of the published ones: safetensors or a torch file.")
+]
+WeightsKey = Annotated[str | None, typer.Option(help="Where in that file they are, if it holds several.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, mps, …")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write; by default named after the input.")]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON for another program.")]
+
+
+def load_network(
+    name: str, weights: Path | None = None, weights_key: str | None = None, device: str = "cpu"
+) -> "Network":
+    """The network that the options name; how its weights fitted is said on the error stream."""
+    from convscope.network.zoo import load
+
+    network = load(name, weights=weights, weights_key=weights_key, device=device, on_line=say)
+    for note in network.notes:
+        say(note)
+    return network
+
+
+def say(line: str) -> None:
+    """A line for the person, beside the output."""
+    typer.echo(line, err=True)
+
+
+def write(result: "Pictured", path: Path, **options: object) -> None:
+    """Save a result and say where."""
+    result.save(path, **options)
+    typer.echo(str(path))
+
+
+def file_name(*parts: str, suffix: str = ".png") -> Path:
+    """A file in the working folder named after what is in it.
+
+    >>> file_name("photos/dog.jpg", "class:207", "guided")
+    PosixPath('dog-class-207-guided.png')
+    """
+    stem = Path(parts[0]).stem
+    words = ["".join(each if each.isalnum() or each in "._" else "-" for each in part) for part in (stem, *parts[1:])]
+    return Path("-".join(word.strip("-") for word in words if word) + suffix)

@@ -1,0 +1,86 @@
+"""`convscope report`, `convscope demo` and `convscope redo`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from convscope.cli.options import (
+    DEFAULT_NETWORK,
+    Device,
+    NetworkName,
+    Out,
+    Picture,
+    Weights,
+    WeightsKey,
+    file_name,
+    load_network,
+    say,
+)
+
+if TYPE_CHECKING:
+    from convscope.network.network import Network
+
+
+def report(
+    image: Picture,
+    target: Annotated[
+        list[str] | None, typer.Option("--target", "-t", help="Instead of the likeliest classes.")
+    ] = None,
+    layer: Annotated[list[str] | None, typer.Option(help="Whose activations to show; may be given again.")] = None,
+    network: NetworkName = DEFAULT_NETWORK,
+    top: Annotated[int, typer.Option(min=1, help="How many classes to explain.")] = 3,
+    weights: Weights = None,
+    weights_key: WeightsKey = None,
+    device: Device = "cpu",
+    out: Out = None,
+) -> None:
+    """One page on what a network sees in a picture: prediction, saliency, activations, filters, layers."""
+    net = load_network(network, weights, weights_key, device)
+    path = out or file_name(image, "report", suffix=".html")
+    _write_report(net, image, path, target, layer, top)
+    typer.echo(str(path))
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write to.")] = Path("demo"),
+    image: Annotated[str, typer.Option(help="A picture file, or a bundled photograph.")] = "chelsea",
+    network: NetworkName = DEFAULT_NETWORK,
+) -> None:
+    """The main job on a bundled photograph with the bundled network: a report to open in a browser."""
+    net = load_network(network)
+    for each in net.predict(net.read(image), top=3):
+        typer.echo(f"{each.probability:7.2%}  {each.label}")
+    path = out / file_name(image, "report", suffix=".html")
+    _write_report(net, image, path)
+    typer.echo(f"Open {path.resolve()} in a browser.")
+
+
+def redo(
+    picture: Annotated[Path, typer.Argument(help="A PNG that convscope wrote.")],
+    source: Annotated[str | None, typer.Option("--input", help="The picture it was made from.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="The weights it was made with.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="By default NAME-again.png beside it.")] = None,
+) -> None:
+    """Make a picture again from the recipe it carries."""
+    from convscope.plates.redo import redo as make
+
+    path = out or picture.with_name(f"{picture.stem}-again.png")
+    for warning in make(picture, path, source=source, weights=None if weights is None else str(weights)):
+        say(warning)
+    typer.echo(str(path))
+
+
+def _write_report(
+    network: "Network",
+    image: str,
+    path: Path,
+    targets: list[str] | None = None,
+    layers: list[str] | None = None,
+    top: int = 3,
+) -> None:
+    from convscope.image.read import read_image
+    from convscope.plates.report import report as make
+
+    picture = network.loader(image) if network.loader else read_image(image)
+    make(network, picture, targets=targets, layers=layers, top=top).save(path)
