@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     )
     from convscope.image.read import read_image
     from convscope.image.recipe import Recipe
-    from convscope.network.network import Network, Prediction
+    from convscope.network.heads import Prediction
+    from convscope.network.network import Network
     from convscope.network.zoo import load
     from convscope.plates.explanation import Explanation, explanation
     from convscope.plates.redo import redo
@@ -60,7 +61,8 @@ _HOMES = {
     "RuleMatchedNothing TargetError WeightsError",
     "image.read": "read_image",
     "image.recipe": "Recipe",
-    "network.network": "Network Prediction",
+    "network.heads": "Prediction",
+    "network.network": "Network",
     "network.zoo": "load",
     "plates.explanation": "Explanation explanation",
     "plates.redo": "redo",

@@ -1,7 +1,7 @@
 """`convscope explain` and `convscope activations`: what in a picture drives a class, and what each channel answers."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import typer
 
@@ -70,7 +70,7 @@ def explain(
 
     Writes one figure of all, and each map as a picture of its own.
     """  # fmt: skip
-    from convscope.network.rules import RULES
+    from convscope.network.rules import RULES, Rule
     from convscope.plates.explanation import explanation
 
     net = load_network(network, weights, weights_key, device)
@@ -80,7 +80,9 @@ def explain(
         best = net.predict(prepared, top=1)[0]
         say(f"target: {best.label} ({best.probability:.1%})")
         targets = [f"class:{best.index}"]
-    result = explanation(net, prepared, targets, rules=rule or RULES, smooth="positive" if smooth else None)
+    result = explanation(
+        net, prepared, targets, rules=cast("list[Rule]", rule) or RULES, smooth="positive" if smooth else None
+    )
     figure = out or file_name(image, "explanation")
     write(result, figure, style=style)
     for row in result.maps:

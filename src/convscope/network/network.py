@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import RLock
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,28 +20,19 @@ from convscope.image.recipe import JSON, Recipe
 from convscope.image.resize import CROP_FRACTION, Fit, Interpolation, fit_image, place, unfit_map
 from convscope.network import rules
 from convscope.network.graph import Graph, trace
+from convscope.network.heads import Head, Prediction, check_head, class_logits, plain_logits, probabilities
 from convscope.network.layers import Layers, describe, describe_modules
+from convscope.network.normalization import ChannelOrder, Normalization
 from convscope.network.passage import pair
 from convscope.network.replica import Replica
 from convscope.network.rules import Rule
 from convscope.network.submodules import Submodules
 from convscope.network.target import Grammar, Target, TargetLike
-from convscope.network.trace import Untraceable, record, tensors_in
-
-Head = Literal["softmax", "sigmoid", "none"]
+from convscope.network.trace import Untraceable, record
 
 # Traces kept at once: one for each size of image that is run.
 _TRACES = 8
 _LUMINANCE = (0.299, 0.587, 0.114)
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One class and its probability in [0, 1]."""
-
-    label: str
-    index: int
-    probability: float
 
 
 @dataclass(frozen=True)
@@ -66,10 +57,11 @@ class Network:
         Any `torch.nn.Module` that takes a batch `(N, C, H, W)`.
     input_size
         Rows and columns that `prepare` makes; an int for a square.
-    mean, std
-        One number a channel: the module is fed `(image - mean) / std`.
+    mean, std, value_range, channel_order
+        The module is fed `(x - mean) / std`, one number a channel, where x is the image in `channel_order` ("RGB" or
+        "BGR") with its 0 and 1 brought to `value_range`.
     normalize
-        Instead of `mean` and `std`, any differentiable function from batches in [0, 1] to what the module is fed.
+        Instead of these, any differentiable function from batches in [0, 1] to what the module is fed.
     labels
         The classes' names in the order of the outputs.
     channels
@@ -77,10 +69,13 @@ class Network:
     fit, crop_fraction, interpolation
         How `prepare` brings a picture to `input_size`: "crop" scales it to cover `input_size / crop_fraction` and
         keeps the middle, "resize" loses its aspect, "pad" puts it on grey.
+    window
+        Values as a file stores them that become 0 and 1; by default the whole range of the file's type.
     loader
         `path → image`, instead of `read_image`.
     head
-        What turns logits into probabilities: "softmax", "sigmoid", or "none" where outputs are probabilities.
+        What turns logits into probabilities: "softmax", "sigmoid" for each class by itself, "single-logit" for one
+        output that is the logit of the second of two classes, or "none" where outputs are taken as they are.
     output
         Takes the tensor of logits out of what the module returns, where that is not plain.
     name
@@ -103,12 +98,15 @@ class Network:
         input_size: int | tuple[int, int] = (224, 224),
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        value_range: tuple[float, float] = (0.0, 1.0),
+        channel_order: ChannelOrder = "RGB",
         labels: Sequence[str] | None = None,
         channels: int = 3,
         normalize: Callable[[Tensor], Tensor] | None = None,
         fit: Fit = "crop",
         crop_fraction: float = CROP_FRACTION,
         interpolation: Interpolation = "bicubic",
+        window: tuple[float, float] | None = None,
         loader: Callable[[str], Tensor] | None = None,
         head: Head = "softmax",
         output: Callable[[Any], Tensor] | None = None,
@@ -118,20 +116,22 @@ class Network:
             raise NetworkError(f"got {type(module).__name__}, expected a torch.nn.Module")
         if any(nn.parameter.is_lazy(tensor) for tensor in module.parameters()):
             raise NetworkError("the module has lazy parameters; run it once on a batch, then wrap it")
-        if normalize is not None and (mean is not None or std is not None):
-            raise NetworkError("got normalize= beside mean= or std=; give one or the other")
-        if head not in get_args(Head):
-            raise NetworkError(f"unknown head {head!r}; expected one of {', '.join(get_args(Head))}")
+        usual = Normalization.checked(mean, std, value_range, channel_order, channels=channels)
+        if normalize is not None and usual != Normalization():
+            raise NetworkError(
+                "got normalize= beside mean=, std=, value_range= or channel_order=; give one or the other"
+            )
         self.module = module
         self.input_size = pair(input_size)
         self.labels = tuple(labels) if labels is not None else None
         self.channels = channels
-        self.normalize = normalize or _Standardize(mean, std, channels)
+        self.normalize = normalize or usual
         self.fit: Fit = fit
         self.crop_fraction = crop_fraction
         self.interpolation: Interpolation = interpolation
+        self.window = window
         self.loader = loader
-        self.head: Head = head
+        self.head = check_head(head)
         self.output = output
         self.name = name or type(module).__name__
         place(self.input_size, self.input_size, fit=fit, crop_fraction=crop_fraction)  # says what is wrong with them
@@ -227,11 +227,14 @@ class Network:
     # Running it
 
     def logits(self, image: Tensor) -> Tensor:
-        """The network's output before softmax or sigmoid: `(K,)` for an image, `(N, K)` for a batch."""
+        """The network's output before softmax or sigmoid: `(K,)` for an image, `(N, K)` for a batch.
+
+        Where the output is maps, they follow: `(N, K, rows, columns)`. A single logit z is two: `(-z, z)`.
+        """
         batch, single = self._batch(image)
         with torch.no_grad():
             output, _ = self._run(batch)
-        logits = self._unwrapped(output)
+        logits = self._logits(output)
         return logits[0] if single else logits
 
     def predict(self, image: Tensor, top: int = 5) -> Any:
@@ -239,15 +242,9 @@ class Network:
         if self.classes is None:
             raise TargetError(f"{self.name} has no classes to predict: its output is maps; capture its layers instead")
         logits = self.logits(image)
-        rows = logits.reshape(1, -1) if image.dim() == 3 else logits.reshape(len(logits), -1)
-        predictions = [self._predictions(row, top) for row in self.probabilities(rows)]
+        batch = logits[None] if image.dim() == 3 else logits
+        predictions = [self._predictions(row, top) for row in probabilities(batch, self.head)]
         return predictions[0] if image.dim() == 3 else predictions
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Logits `(…, K)` as probabilities, by the network's head."""
-        if self.head == "softmax":
-            return logits.softmax(dim=-1)
-        return logits.sigmoid() if self.head == "sigmoid" else logits
 
     def capture(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """The outputs of `layers`, by the names asked for: each `(C, H, W)` or `(C,)`, with the batch in front of it.
@@ -372,7 +369,7 @@ class Network:
         layers = describe(graph, self._replica.module)
         output, _ = graph.run(torch.zeros(1, *fed).to(self._like))
         graph.release()
-        return self._checked(_Runnable(graph, layers, tuple(self._unwrapped(output).shape)))
+        return self._checked(_Runnable(graph, layers, tuple(self._logits(output).shape)))
 
     def _untraced(self, fed: tuple[int, ...], reason: str) -> _Runnable:
         zeros = torch.zeros(1, *fed).to(self._like)
@@ -386,7 +383,7 @@ class Network:
                 f"{self.name} can't run on an image of shape {fed}: {error}; check input_size, channels and the module"
             ) from error
         layers = describe_modules(record(self._replica, zeros, strict=False), self._replica.module, shapes)
-        return self._checked(_Runnable(submodules, layers, tuple(self._unwrapped(output).shape), reason))
+        return self._checked(_Runnable(submodules, layers, tuple(self._logits(output).shape), reason))
 
     def _checked(self, runnable: _Runnable) -> _Runnable:
         classes = self._classes(runnable)
@@ -398,32 +395,19 @@ class Network:
         shape = runnable.output_shape
         if len(shape) > 2 and self.labels is None:
             return None
-        return shape[1] if len(shape) > 1 else 1
+        return shape[1]
 
-    def _unwrapped(self, output: Any) -> Tensor:
-        """The tensor of logits in what the module returned."""
-        if self.output is not None:
-            output = self.output(output)
-        if isinstance(output, Tensor):
-            return output
-        if isinstance(output, Mapping):
-            named = [output[key] for key in ("logits", "out") if key in output]
-            found = named[:1] or [value for value in output.values() if isinstance(value, Tensor)]
-            what = f"a dict with the keys {', '.join(map(str, output))}"
-        else:
-            found = list(tensors_in(output))
-            what = f"{type(output).__name__} with {len(found)} tensors"
-        if len(found) != 1:
-            raise NetworkError(f"{self.name} returns {what}; say which are the logits, as in output=lambda out: out[…]")
-        logits: Tensor = found[0]
-        return logits
+    def _logits(self, output: Any) -> Tensor:
+        """The classes' logits `(N, K, …)` in what the module returned."""
+        plain = self.output(output) if self.output is not None else plain_logits(output, self.name)
+        return class_logits(plain, self.head)
 
     def _asked_output(self, target: Target, output: Any) -> Any:
         """A function target gets the logits where they can be told, and else all that the module returned."""
         if not target.needs_output:
             return None
         try:
-            return self._unwrapped(output)
+            return self._logits(output)
         except NetworkError:
             if target.function is None:
                 raise
@@ -435,23 +419,3 @@ class Network:
             Prediction(self.labels[index] if self.labels else f"class {index}", index, value)
             for value, index in zip(values.tolist(), indices.tolist(), strict=True)
         ]
-
-
-class _Standardize:
-    """The usual normalization, `(image - mean) / std` channel by channel; a copy without either."""
-
-    def __init__(self, mean: Sequence[float] | None, std: Sequence[float] | None, channels: int) -> None:
-        for what, numbers in (("mean", mean), ("std", std)):
-            if numbers is not None and len(numbers) not in (1, channels):
-                raise NetworkError(f"{what} has {len(numbers)} numbers for {channels} channels")
-        if std is not None and 0 in std:
-            raise NetworkError(f"std={tuple(std)} holds a 0; the image is divided by it")
-        self.mean = tuple(mean) if mean is not None else None
-        self.std = tuple(std) if std is not None else None
-
-    def __call__(self, batch: Tensor) -> Tensor:
-        if self.mean is not None:
-            batch = batch - batch.new_tensor(self.mean)[:, None, None]
-        if self.std is not None:
-            batch = batch / batch.new_tensor(self.std)[:, None, None]
-        return batch

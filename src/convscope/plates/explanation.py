@@ -8,7 +8,7 @@ from torch import Tensor
 
 from convscope.attribution.attribution import Attribution, Reduction, Style
 from convscope.attribution.saliency import saliency
-from convscope.image.recipe import Recipe
+from convscope.image.recipe import JSON, Recipe
 from convscope.image.write import to_picture
 from convscope.network.network import Network
 from convscope.network.rules import RULES, Rule
@@ -48,6 +48,6 @@ def explanation(
     maps = tuple(
         tuple(saliency(network, image, target, rule=rule, smooth=smooth) for rule in rules) for target in targets
     )
-    parameters = {"targets": [row[0].target for row in maps], "rules": list(rules), "smooth": smooth}
+    parameters: dict[str, JSON] = {"targets": [row[0].target for row in maps], "rules": list(rules), "smooth": smooth}
     recipe = network.recipe("explanation", parameters, images=[image])
     return Explanation(image, maps, tuple(rules), recipe)

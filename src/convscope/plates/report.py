@@ -11,7 +11,8 @@ from convscope.attribution.saliency import saliency
 from convscope.errors import LayerError, RuleError
 from convscope.image.provenance import recall
 from convscope.image.write import to_picture
-from convscope.network.network import Network, Prediction
+from convscope.network.heads import Prediction
+from convscope.network.network import Network
 from convscope.network.rules import RULES, Rule
 from convscope.render.page import Html, Page, bars, details, figure, gallery, paragraph
 
