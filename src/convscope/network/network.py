@@ -1,11 +1,9 @@
 """Network: a trained module together with how it is fed and what its outputs are called."""
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from threading import RLock
 from typing import Any
 
 import torch
@@ -19,30 +17,15 @@ from convscope.image.read import read_image
 from convscope.image.recipe import JSON, Recipe
 from convscope.image.resize import CROP_FRACTION, Fit, Interpolation, fit_image, place, unfit_map
 from convscope.network import rules
-from convscope.network.graph import Graph, trace
 from convscope.network.heads import Head, Prediction, check_head, class_logits, plain_logits, probabilities
-from convscope.network.layers import Layers, describe, describe_modules
+from convscope.network.layers import Layers
 from convscope.network.normalization import ChannelOrder, Normalization
 from convscope.network.passage import pair
-from convscope.network.replica import Replica
 from convscope.network.rules import Rule
-from convscope.network.submodules import Submodules
+from convscope.network.runner import Runnable, Runner
 from convscope.network.target import Grammar, Target, TargetLike
-from convscope.network.trace import Untraceable, record
 
-# Traces kept at once: one for each size of image that is run.
-_TRACES = 8
 _LUMINANCE = (0.299, 0.587, 0.114)
-
-
-@dataclass(frozen=True)
-class _Runnable:
-    """What runs the network for images of one size, its layers, and why it is no graph if it is none."""
-
-    graph: Graph | Submodules
-    layers: Layers
-    output_shape: tuple[int, ...]
-    untraceable: str | None = None
 
 
 class Network:
@@ -135,9 +118,8 @@ class Network:
         self.output = output
         self.name = name or type(module).__name__
         place(self.input_size, self.input_size, fit=fit, crop_fraction=crop_fraction)  # says what is wrong with them
-        self._replica = Replica(module)
-        self._runnables: OrderedDict[tuple[int, ...], _Runnable] = OrderedDict()
-        self._lock = RLock()
+        self._runner = Runner(module)
+        self._fed_shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._checksum: tuple[tuple[int, ...], str] | None = None
 
     def __repr__(self) -> str:
@@ -166,8 +148,8 @@ class Network:
                 f"the network can't be traced: {untraceable}. Its layers are its submodules; receptive fields and what "
                 "else needs the graph are not available"
             )
-        if self._replica.foreign_hooks:
-            notes.append(f"{self._replica.foreign_hooks} hooks on the module are not run")
+        if self._runner.foreign_hooks:
+            notes.append(f"{self._runner.foreign_hooks} hooks on the module are not run")
         return tuple(notes)
 
     @property
@@ -305,7 +287,7 @@ class Network:
             return Target(getattr(target, "__qualname__", type(target).__name__), function=target)
         shape = (self.channels, *self.input_size) if image is None else tuple(image.shape[-3:])
         runnable = self._runnable(shape)
-        grammar = Grammar(self.labels, runnable.layers, self._classes(runnable))
+        grammar = Grammar(self.labels, runnable.layers, lambda: self._classes(runnable), self._read_mask)
         return grammar.of_class(target) if isinstance(target, int) else grammar.parse(target)
 
     def recipe(
@@ -345,56 +327,26 @@ class Network:
 
     def _run(self, batch: Tensor, layers: Sequence[str] = (), *, whole: bool = True) -> tuple[Any, dict[str, Tensor]]:
         runnable = self._runnable(tuple(batch.shape[1:]))
-        fed = self.normalize(batch.to(self.device, self.dtype))
-        # A copy of its own where nothing was done to it, since the module may work in place.
-        fed = fed.clone() if fed is batch else fed
-        return runnable.graph.run(fed, layers, whole=whole)
+        return runnable.graph.run(self._fed(batch), layers, whole=whole)
 
-    def _runnable(self, shape: tuple[int, ...]) -> _Runnable:
-        """What runs images of this shape, traced at first need."""
-        with self._lock:
-            if shape not in self._runnables:
-                self._runnables[shape] = self._traced(shape)
-                while len(self._runnables) > _TRACES:
-                    self._runnables.popitem(last=False)
-            self._runnables.move_to_end(shape)
-            return self._runnables[shape]
+    def _runnable(self, shape: tuple[int, ...]) -> Runnable:
+        """What runs images of this shape."""
+        if shape not in self._fed_shapes:
+            self._fed_shapes[shape] = tuple(self._fed(torch.zeros(1, *shape)).shape[1:])
+        return self._runner.at(self._fed_shapes[shape], self._like)
 
-    def _traced(self, shape: tuple[int, ...]) -> _Runnable:
-        fed = tuple(self.normalize(torch.zeros(1, *shape).to(self._like)).shape[1:])
-        try:
-            graph = trace(self._replica, fed, self._like)
-        except Exception as error:  # whatever the user's own code raises: it is run once more without being recorded
-            return self._untraced(fed, str(error) if isinstance(error, Untraceable) else repr(error))
-        layers = describe(graph, self._replica.module)
-        output, _ = graph.run(torch.zeros(1, *fed).to(self._like))
-        graph.release()
-        return self._checked(_Runnable(graph, layers, tuple(self._logits(output).shape)))
+    def _fed(self, batch: Tensor) -> Tensor:
+        """What the module is fed for a batch; never the batch itself, since the module may work in place."""
+        own = batch.to(self.device, self.dtype)
+        fed = self.normalize(own)
+        return fed.clone() if fed is batch else fed
 
-    def _untraced(self, fed: tuple[int, ...], reason: str) -> _Runnable:
-        zeros = torch.zeros(1, *fed).to(self._like)
-        submodules = Submodules(self._replica)
-        try:
-            with torch.no_grad():
-                output, _ = submodules.run(zeros)
-            shapes = submodules.shapes(zeros)
-        except Exception as error:
-            raise NetworkError(
-                f"{self.name} can't run on an image of shape {fed}: {error}; check input_size, channels and the module"
-            ) from error
-        layers = describe_modules(record(self._replica, zeros, strict=False), self._replica.module, shapes)
-        return self._checked(_Runnable(submodules, layers, tuple(self._logits(output).shape), reason))
-
-    def _checked(self, runnable: _Runnable) -> _Runnable:
-        classes = self._classes(runnable)
-        if self.labels is not None and classes is not None and len(self.labels) != classes:
-            raise NetworkError(f"got {len(self.labels)} labels for a network with {classes} outputs")
-        return runnable
-
-    def _classes(self, runnable: _Runnable) -> int | None:
-        shape = runnable.output_shape
+    def _classes(self, runnable: Runnable) -> int | None:
+        shape = self._logits(runnable.output).shape
         if len(shape) > 2 and self.labels is None:
             return None
+        if self.labels is not None and len(self.labels) != shape[1]:
+            raise NetworkError(f"got {len(self.labels)} labels for a network with {shape[1]} outputs")
         return shape[1]
 
     def _logits(self, output: Any) -> Tensor:
@@ -412,6 +364,13 @@ class Network:
             if target.function is None:
                 raise
             return output
+
+    def _read_mask(self, path: str) -> Tensor:
+        """A mask of a picture or of the prepared image, bright where it counts, as it lies on the input."""
+        mask = read_image(path)
+        if tuple(mask.shape[-2:]) != self.input_size:
+            mask = fit_image(mask, self.input_size, fit=self.fit, crop_fraction=self.crop_fraction)
+        return (mask.mean(dim=0) > 0.5).to(mask.dtype)
 
     def _predictions(self, probabilities: Tensor, top: int) -> list[Prediction]:
         values, indices = probabilities.topk(min(top, len(probabilities)))

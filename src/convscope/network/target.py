@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from convscope.errors import TargetError, nearest
 from convscope.network.layers import Layers
 
-GRAMMAR = "a label, class:N, LAYER, LAYER:CHANNEL, LAYER:CHANNEL@ROW,COLUMN, or two of them with ' - ' between"
+GRAMMAR = "a label, class:N, LAYER, LAYER:CHANNEL, LAYER:CHANNEL@ROW,COLUMN, TARGET@mask.png, or two with ' - ' between"
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Term:
     layer: str | None
     channel: int | None = None
     position: tuple[int, int] | None = None
+    mask: Tensor | None = None
 
     def value(self, output: Tensor, layers: Mapping[str, Tensor]) -> Tensor:
         """The term for each image of the batch, `(N,)`: the mean over all that it doesn't pin down."""
@@ -30,7 +32,20 @@ class Term:
             values = values[:, self.channel] if values.dim() > 1 else values
         if self.position is not None:
             values = values[..., self.position[0], self.position[1]]
+        if self.mask is not None:
+            return self.sign * _over(values, self.mask)
         return self.sign * values.reshape(len(values), -1).mean(dim=1)
+
+
+def _over(values: Tensor, mask: Tensor) -> Tensor:
+    """The mean of maps `(N, …, h, w)` over the mask, `(N,)`; a place counts by how much of it the mask covers."""
+    if values.dim() < 3:
+        raise TargetError(f"a mask needs an output with space; this one's shape is {tuple(values.shape[1:])}")
+    rows, columns = values.shape[-2:]
+    weights = adaptive_avg_pool2d(mask[None].to(values), (rows, columns))
+    if not weights.any():
+        raise TargetError("the mask is dark everywhere the network looks")
+    return (values * weights).sum(dim=(-2, -1)).reshape(len(values), -1).mean(dim=1) / weights.sum()
 
 
 @dataclass(frozen=True)
@@ -64,18 +79,26 @@ class Target:
 
 @dataclass(frozen=True)
 class Grammar:
-    """Understands targets of one network: its labels, its layers, how many classes it has (None: no classes)."""
+    """Understands targets of one network.
+
+    By its labels, its layers, how many classes it tells it has (None: no classes), and by how it reads the file of a mask, as
+    `(H, W)` of ones and zeros.
+    """
 
     labels: Sequence[str] | None
     layers: Layers
-    classes: int | None
+    classes: Callable[[], int | None]
+    read_mask: Callable[[str], Tensor]
 
     def parse(self, text: str) -> Target:
         """A target from text.
 
         `golden retriever` or `class:207` a class; `class:207 - class:208` a difference; `features.28` a layer,
-        `features.28:12` a channel, `features.28:12@3,4` the unit at row 3, column 4.
+        `features.28:12` a channel, `features.28:12@3,4` the unit at row 3, column 4; `class:3@mask.png` a class or
+        channel over the places where the mask, a picture of what was prepared, is bright.
         """
+        if self._named(text.strip()):
+            return Target(text.strip(), (self._term(text.strip(), 1),))
         parts = re.split(r"\s+([-+])\s+", text.strip())
         signs = [1, *(1 if sign == "+" else -1 for sign in parts[1::2])]
         terms = [self._term(part, sign) for part, sign in zip(parts[::2], signs, strict=True)]
@@ -86,17 +109,24 @@ class Grammar:
         self._checked_class(index, f"class:{index}")
         return Target(f"class:{index}", (Term(1, None, index),))
 
+    def _named(self, text: str) -> list[int]:
+        return [index for index, label in enumerate(self.labels or ()) if label.lower() == text.lower()]
+
     def _checked_class(self, index: int, text: str) -> int:
-        if self.classes is None:
+        classes = self.classes()
+        if classes is None:
             raise TargetError(f"{text!r} asks for a class and the network has none; ask for a layer, channel or unit")
-        if not 0 <= index < self.classes:
-            raise TargetError(f"{text!r}: the network has classes 0 to {self.classes - 1}")
+        if not 0 <= index < classes:
+            raise TargetError(f"{text!r}: the network has classes 0 to {classes - 1}")
         return index
 
     def _term(self, text: str, sign: int) -> Term:
+        subject, _, place = text.rpartition("@")
+        if subject and not re.fullmatch(r"\d+,\s*\d+", place):
+            return replace(self._term(subject, sign), mask=self.read_mask(place))
         if index := re.fullmatch(r"class:(\d+)", text):
             return Term(sign, None, self._checked_class(int(index[1]), text))
-        named = [index for index, label in enumerate(self.labels or ()) if label.lower() == text.lower()]
+        named = self._named(text)
         if len(named) > 1:
             choices = ", ".join(f"class:{index}" for index in named)
             raise TargetError(f"{len(named)} classes are called {text!r}; say which: {choices}")

@@ -1,0 +1,85 @@
+"""Running a module on images of any size: traced for each size at first need, or as it is where that can't be."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import RLock
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convscope.errors import NetworkError
+from convscope.network.graph import Graph, trace
+from convscope.network.layers import Layers, describe, describe_modules
+from convscope.network.replica import Replica
+from convscope.network.submodules import Submodules
+from convscope.network.trace import Untraceable, record
+
+# Traces kept at once: one for each size of image that is run.
+_TRACES = 8
+
+
+@dataclass(frozen=True)
+class Runnable:
+    """What runs the module on images of one size.
+
+    `output` is what it returns for a black one; `untraceable` says why it is no graph, if it is none.
+    """
+
+    graph: Graph | Submodules
+    layers: Layers
+    output: Any
+    untraceable: str | None = None
+
+
+class Runner:
+    """Runs a replica of `module`; may be used from several threads at once."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._replica = Replica(module)
+        self._runnables: OrderedDict[tuple[int, ...], Runnable] = OrderedDict()
+        self._lock = RLock()
+
+    @property
+    def foreign_hooks(self) -> int:
+        """How many hooks of the user's are not run."""
+        return self._replica.foreign_hooks
+
+    def at(self, shape: tuple[int, ...], like: Tensor) -> Runnable:
+        """What runs images of this shape `(C, H, W)`, of the type and on the device of `like`.
+
+        Raises NetworkError where the module can't run on them.
+        """
+        with self._lock:
+            if shape not in self._runnables:
+                self._runnables[shape] = self._made(shape, like)
+                while len(self._runnables) > _TRACES:
+                    self._runnables.popitem(last=False)
+            self._runnables.move_to_end(shape)
+            return self._runnables[shape]
+
+    def _made(self, shape: tuple[int, ...], like: Tensor) -> Runnable:
+        black = torch.zeros(1, *shape).to(like)
+        try:
+            graph = trace(self._replica, shape, like)
+        except Exception as error:  # whatever the user's own code raises: it is run once more without being recorded
+            return self._untraced(black, str(error) if isinstance(error, Untraceable) else repr(error))
+        layers = describe(graph, self._replica.module)
+        with torch.no_grad():
+            output, _ = graph.run(black)
+        graph.release()
+        return Runnable(graph, layers, output)
+
+    def _untraced(self, black: Tensor, reason: str) -> Runnable:
+        submodules = Submodules(self._replica)
+        try:
+            with torch.no_grad():
+                output, _ = submodules.run(black.clone())
+            shapes = submodules.shapes(black.clone())
+        except Exception as error:
+            shape = tuple(black.shape[1:])
+            raise NetworkError(
+                f"the network can't run on an image of shape {shape}: {error}; check input_size, channels, the module"
+            ) from error
+        layers = describe_modules(record(self._replica, black, strict=False), self._replica.module, shapes)
+        return Runnable(submodules, layers, output, reason)
