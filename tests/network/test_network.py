@@ -241,6 +241,26 @@ def test_weights_are_seen_as_they_are_now(tiny: nn.Module) -> None:
     assert net.weights_sha256 != checksum
 
 
+def test_a_module_that_moves_is_followed(tiny: nn.Module) -> None:
+    net = cs.Network(tiny, input_size=16)
+    image = torch.rand(3, 16, 16)
+    single = net.logits(image)
+    tiny.double()
+    assert net.logits(image).dtype == torch.float64
+    torch.testing.assert_close(net.logits(image).float(), single)
+
+
+def test_normalized_weights_are_followed_too() -> None:
+    module = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3)), nn.ReLU(), nn.Flatten())
+    net = cs.Network(module, input_size=8)
+    image = torch.rand(3, 8, 8)
+    net.logits(image)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(1.5)
+        torch.testing.assert_close(net.logits(image), module(image[None])[0])
+
+
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
 def test_gradients_inside_no_grad(tiny: nn.Module, context: Callable[[], Any]) -> None:
     net = cs.Network(tiny, input_size=16)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from convscope.network.naming import name_layers
 from convscope.network.replica import Replica
@@ -46,6 +46,12 @@ class Graph:
             node.writes for node, constant in zip(self.nodes, self._constant, strict=True) if not constant
         )
         self._last_use = self._last_uses()
+
+    @property
+    def holds_weights(self) -> bool:
+        """Whether a constant was computed from weights, so that it is old once they change: a normalized weight."""
+        computed = (node for node, same in zip(self.nodes, self._constant, strict=True) if same)
+        return any(isinstance(leaf, nn.Parameter) for node in computed for leaf in leaves_of((node.args, node.kwargs)))
 
     def run(self, image: Tensor, keep: Collection[str] = (), *, whole: bool = True) -> tuple[Any, dict[str, Tensor]]:
         """What the network returns for a batch `(N, C, H, W)`, and the values of the layers in `keep`.

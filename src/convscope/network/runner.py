@@ -36,9 +36,11 @@ class Runner:
     """Runs a replica of `module`; may be used from several threads at once."""
 
     def __init__(self, module: nn.Module) -> None:
+        self._module = module
         self._replica = Replica(module)
         self._runnables: OrderedDict[tuple[int, ...], Runnable] = OrderedDict()
         self._lock = RLock()
+        self._places, self._versions = self._state()
 
     @property
     def foreign_hooks(self) -> int:
@@ -51,12 +53,29 @@ class Runner:
         Raises NetworkError where the module can't run on them.
         """
         with self._lock:
+            self._follow()
             if shape not in self._runnables:
                 self._runnables[shape] = self._made(shape, like)
                 while len(self._runnables) > _TRACES:
                     self._runnables.popitem(last=False)
             self._runnables.move_to_end(shape)
             return self._runnables[shape]
+
+    def _follow(self) -> None:
+        """Begin anew where the user's module has moved (`module.to(…)`) or trained since in a way we can't see."""
+        places, versions = self._state()
+        if places != self._places:
+            self._replica = Replica(self._module)
+            self._runnables.clear()
+        elif versions != self._versions:
+            stale = [key for key, each in self._runnables.items() if getattr(each.graph, "holds_weights", False)]
+            for key in stale:
+                del self._runnables[key]
+        self._places, self._versions = places, versions
+
+    def _state(self) -> tuple[list[int], list[int]]:
+        tensors = [*self._module.parameters(), *self._module.buffers()]
+        return [each.data_ptr() for each in tensors], [0 if each.is_inference() else each._version for each in tensors]
 
     def _made(self, shape: tuple[int, ...], like: Tensor) -> Runnable:
         black = torch.zeros(1, *shape).to(like)

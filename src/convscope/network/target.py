@@ -81,8 +81,8 @@ class Target:
 class Grammar:
     """Understands targets of one network.
 
-    By its labels, its layers, how many classes it tells it has (None: no classes), and by how it reads the file of a mask, as
-    `(H, W)` of ones and zeros.
+    By its labels, its layers, how many classes it has (None: none; asked only when a class is), and by how it reads the
+    file of a mask, as `(H, W)` of ones and zeros.
     """
 
     labels: Sequence[str] | None
