@@ -1,8 +1,10 @@
 import io
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageCms
 
 from convscope.image.colour import to_srgb
@@ -64,10 +66,28 @@ def test_another_profile_is_converted(mode: str) -> None:
 
 
 def test_it_is_converted_when_a_file_is_read() -> None:
-    for kind in ("PNG", "JPEG", "WEBP"):
+    for kind in ("PNG", "JPEG", "WEBP", "TIFF"):
         stream = io.BytesIO()
         with_profile(b"").save(stream, kind, icc_profile=linear_profile(), lossless=True)
         assert decode(stream.getvalue(), pixel_limit=100).mean() == pytest.approx(srgb_of_linear(55 / 255), abs=0.01)
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_tiff_of_any_depth_is_converted(depth: type[np.unsignedinteger[Any]]) -> None:
+    levels = np.full((2, 2, 3), 55 * (np.iinfo(depth).max // 255), dtype=depth)
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, levels, photometric="rgb", iccprofile=linear_profile())
+    assert decode(stream.getvalue(), pixel_limit=100).mean() == pytest.approx(srgb_of_linear(55 / 255), abs=0.01)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+def test_no_profile_is_followed_where_stored_values_are_asked_for(kind: str) -> None:
+    stream = io.BytesIO()
+    with_profile(b"", "RGBA").save(stream, kind, icc_profile=linear_profile(), lossless=True)
+    own = decode(stream.getvalue(), pixel_limit=100, channels=4)
+    assert (own[:3] == np.float32(55) / np.float32(255)).all()
+    windowed = decode(stream.getvalue(), pixel_limit=100, window=(0, 110))
+    assert windowed.mean() == pytest.approx(0.5 * 128 / 255 + 127 / 255, abs=1e-6)
 
 
 def test_cmyk_is_converted_by_its_profile() -> None:

@@ -3,9 +3,11 @@ import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -44,6 +46,32 @@ def test_a_file_and_its_provenance(folder: Path) -> None:
     digest = hashlib.sha256(Path("red.png").read_bytes()).hexdigest()
     assert recall(image) == Input("red.png", digest)
     assert recall(read_image("red.png", 20)) == Input("red.png", digest, 20)
+
+
+def test_an_image_is_read_again_by_its_provenance(folder: Path) -> None:
+    stack = np.random.default_rng(0).integers(0, 4096, (3, 30, 40), dtype=np.uint16)
+    tifffile.imwrite("scan.tif", stack, photometric="minisblack")
+    image = read_image("scan.tif", 20, channels=1, page=2, window=(100, 4000))
+    given = recall(image)
+    digest = hashlib.sha256(Path("scan.tif").read_bytes()).hexdigest()
+    assert given == Input("scan.tif", digest, 20, channels=1, page=2, window=(100.0, 4000.0))
+    again = read_image("scan.tif", given.size, channels=given.channels, page=given.page, window=given.window)
+    assert torch.equal(again, image)
+    assert not torch.equal(read_image("scan.tif", 20, channels=1, page=1, window=(100, 4000)), image)
+
+
+def test_channels_and_windows_of_a_file(folder: Path) -> None:
+    np.save("bands.npy", np.arange(60, dtype=np.int32).reshape(5, 3, 4))
+    image = read_image("bands.npy", channels=5, window=(0, 59))
+    torch.testing.assert_close(image, torch.arange(60).reshape(5, 3, 4) / 59)
+    assert read_image("bands.npy", 2, channels=5, window=(0, 59)).shape == (5, 2, 2)
+    assert read_image("red.png", channels=1).shape == (1, 30, 40)
+    assert error_of("red.png", window=(3, 1)).startswith(
+        "can't read 'red.png': got window=(3, 1), expected (low, high)"
+    )
+    assert error_of("red.png", channels=4) == (
+        "can't read 'red.png': it has 3 channels, expected 4: give channels=3, or a file that has 4"
+    )
 
 
 def test_the_provenance_of_a_bundled_photograph_is_its_name() -> None:
@@ -110,7 +138,7 @@ def test_a_large_picture_within_the_limit_gives_no_warning(folder: Path, monkeyp
         assert read_image("red.png").shape == (3, 30, 40)
 
 
-def error_of(path: str | Path, size: int | None = None, **options: int) -> str:
+def error_of(path: str | Path, size: int | None = None, **options: Any) -> str:
     with pytest.raises(ImageError) as caught:
         read_image(path, size, **options)
     message = str(caught.value)
@@ -170,7 +198,7 @@ def test_what_is_no_picture(folder: Path) -> None:
     Path("text.png").write_text("Dear Sir or Madam")
     Path("zero.png").touch()
     Image.new("RGB", (4, 4)).save("picture.png", "GIF")
-    assert error_of("text.png").startswith("can't read 'text.png': it is text; expected a PNG, JPEG or WebP picture")
+    assert error_of("text.png").startswith("can't read 'text.png': it is text; expected a PNG, JPEG, WebP, TIFF, NPY")
     assert "it is empty" in error_of("zero.png")
     assert "it is a GIF picture" in error_of("picture.png")
 

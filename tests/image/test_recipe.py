@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,9 @@ inputs = st.builds(
     sha256=st.text("0123456789abcdef", min_size=64, max_size=64),
     size=st.none() | st.integers(1, 4000),
     prepared=st.booleans(),
+    channels=st.integers(1, 20),
+    page=st.integers(0, 500),
+    window=st.none() | st.tuples(st.floats(-1e6, -1), st.floats(0, 1e6)),
 )
 recipes = st.builds(
     Recipe,
@@ -68,7 +72,10 @@ def test_json_holds_every_field_by_its_name() -> None:
         "parameters": {"rule": "guided"},
         "network": "n",
         "weights": None,
-        "inputs": [{"name": "dog.jpg", "sha256": "ab", "size": 512, "prepared": True}],
+        "feeding": {},
+        "inputs": [
+            {"name": "dog.jpg", "sha256": "ab", "size": 512, "prepared": True, "channels": 3, "page": 0, "window": None}
+        ],
         "engine": "torch",
         "device": "cpu",
         "threads": 2,
@@ -77,6 +84,30 @@ def test_json_holds_every_field_by_its_name() -> None:
         "version": "0.1.0",
         "picture": {},
     }
+
+
+def test_recipes_of_before_channels_pages_and_windows_are_read() -> None:
+    text = example().to_json().replace('"inputs":[]', '"inputs":[{"name":"dog.jpg","sha256":"ab","size":512}]')
+    assert Recipe.from_json(text).inputs == (Input("dog.jpg", "ab", 512, channels=3, page=0, window=None),)
+
+
+def test_a_window_is_a_pair_of_floats_again() -> None:
+    recipe = replace(example(), inputs=(Input("scan.dcm", "ab", channels=1, page=7, window=(-160, 240)),))
+    [given_again] = Recipe.from_json(recipe.to_json()).inputs
+    assert given_again == recipe.inputs[0]
+    assert repr(given_again.window) == "(-160.0, 240.0)"
+
+
+@pytest.mark.parametrize("window", [(1, 1), (2, 1), (0, math.inf), (math.nan, 1), (1,), [1, 2, 3], "12", 5, ("0", "1")])
+def test_what_is_no_window(window: Any) -> None:
+    with pytest.raises(RecipeError, match="window of an input must be two numbers, the smaller first, got"):
+        Input("dog.jpg", "ab", window=window)
+
+
+@pytest.mark.parametrize("fields", [{"channels": 2.5}, {"page": "1"}])
+def test_the_numbers_of_an_input_are_whole(fields: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match="of a recipe must be int"):
+        Input("dog.jpg", "ab", **fields)
 
 
 def test_parameters_become_plain() -> None:

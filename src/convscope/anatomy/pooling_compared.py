@@ -12,7 +12,6 @@ from convscope.anatomy.matrix import captioned, matrix, side_by_side
 from convscope.anatomy.networkless import recipe_of
 from convscope.anatomy.sliding_product import Matrix
 from convscope.errors import ImageError
-from convscope.image.provenance import recall
 from convscope.image.recipe import Recipe
 from convscope.render.colours import Scale
 from convscope.render.grid import stack, title_strip
@@ -98,7 +97,8 @@ def pooling_compared(map: Matrix | None = None, kernel: Pair = 2, *, stride: Pai
     sizes = pooling(tuple(values.shape), kernel, stride=stride, channels=1)
     window = sizes.rows.kernel, sizes.columns.kernel
     strides = sizes.rows.stride, sizes.columns.stride
-    recipe = recipe_of("pooling_compared", {"kernel": window, "stride": strides}, inputs=(recall(values),))
+    parameters = {"map": values.tolist(), "kernel": window, "stride": strides}
+    recipe = recipe_of("pooling_compared", parameters)
     return PoolingCompared(
         values,
         F.max_pool2d(values[None], window, strides)[0],

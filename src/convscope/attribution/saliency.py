@@ -43,5 +43,5 @@ def saliency(
     asked = network.target(target, image)
     values = network.gradient(image, asked, rule=rule, smooth=smooth)
     parameters = {"target": asked.text, "rule": rule, "smooth": smooth}
-    recipe = network.recipe("saliency", parameters, images=[image])
+    recipe = network.recipe("saliency", parameters, images=[image, *asked.masks])
     return Attribution(values, image, asked.text, recipe, unit="logit per pixel value")

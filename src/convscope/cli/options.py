@@ -19,7 +19,7 @@ Weights = Annotated[
     Path | None, typer.Option(help="Weights to load instead of the published ones: safetensors or a torch file.")
 ]
 WeightsKey = Annotated[str | None, typer.Option(help="Where in that file they are, if it holds several.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, mps, …")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, mps, …; auto takes the fastest there is.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write; by default named after the input.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for another program.")]
 

@@ -59,6 +59,7 @@ def demo(
 def redo(
     picture: Annotated[Path, typer.Argument(help="A PNG that convscope wrote.")],
     source: Annotated[str | None, typer.Option("--input", help="The picture it was made from.")] = None,
+    network: Annotated[str | None, typer.Option("--network", "-n", help="The network it was made with.")] = None,
     weights: Annotated[Path | None, typer.Option(help="The weights it was made with.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="By default NAME-again.png beside it.")] = None,
 ) -> None:
@@ -66,7 +67,8 @@ def redo(
     from convscope.plates.redo import redo as make
 
     path = out or picture.with_name(f"{picture.stem}-again.png")
-    for warning in make(picture, path, source=source, weights=None if weights is None else str(weights)):
+    given = None if weights is None else str(weights)
+    for warning in make(picture, path, source=source, network=network, weights=given):
         say(warning)
     typer.echo(str(path))
 
@@ -79,8 +81,6 @@ def _write_report(
     layers: list[str] | None = None,
     top: int = 3,
 ) -> None:
-    from convscope.image.read import read_image
     from convscope.plates.report import report as make
 
-    picture = network.loader(image) if network.loader else read_image(image)
-    make(network, picture, targets=targets, layers=layers, top=top).save(path)
+    make(network, network.open(image), targets=targets, layers=layers, top=top).save(path)

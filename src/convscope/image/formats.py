@@ -2,13 +2,17 @@
 
 # Where a format's mark is, the mark, and what to call it. The first that fits counts.
 _MARKS = (
+    (128, b"DICM", "DICOM"),  # what goes before it may be anything, a TIFF's mark too
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
     (0, b"\xff\xd8\xff", "JPEG"),
     (8, b"WEBP", "WebP"),
     (0, b"GIF8", "a GIF picture"),
     (0, b"BM", "a BMP picture"),
-    (0, b"II*\0", "a TIFF picture"),
-    (0, b"MM\0*", "a TIFF picture"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+    (0, b"II+\0\x08\0\0\0", "TIFF"),  # BigTIFF
+    (0, b"MM\0+\0\x08\0\0", "TIFF"),
+    (0, b"\x93NUMPY", "NPY"),
     (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
     (0, b"\xff\x0a", "a JPEG XL picture"),
     (0, b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
@@ -21,14 +25,17 @@ _MARKS = (
     (0, b"%PDF", "a PDF"),
     (0, b"PK\x03\x04", "a ZIP archive"),
     (0, b"\x89HDF", "an HDF5 file"),
-    (0, b"\x93NUMPY", "a NumPy array"),
 )
+FORMATS = ("PNG", "JPEG", "WebP", "TIFF", "NPY", "DICOM")
+"""What can be read."""
+READABLE = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+"""The same in words, for messages."""
 HEAD = 512
 """So many bytes from the start are enough to tell."""
 
 
 def identify(data: bytes) -> str:
-    """What a file that begins with `data` is: "PNG", "JPEG", "WebP", or words for what it seems to be instead.
+    """What a file that begins with `data` is: one of `FORMATS`, or words for what it seems to be instead.
 
     >>> identify(b"Dear Sir,")
     'text'

@@ -11,7 +11,7 @@ from torch import Tensor
 from convscope.errors import ImageError, nearest
 from convscope.image.bundled import PHOTOGRAPHS, photograph
 from convscope.image.decode import decode
-from convscope.image.formats import HEAD, identify
+from convscope.image.formats import FORMATS, HEAD, READABLE, identify
 from convscope.image.provenance import remember
 from convscope.image.recipe import Input
 from convscope.image.resize import resize
@@ -21,17 +21,44 @@ PIXEL_LIMIT = 100_000_000
 _NEIGHBOURS_COMPARED = 2000
 
 
-def read_image(path: str | os.PathLike[str], size: int | None = None, *, pixel_limit: int = PIXEL_LIMIT) -> Tensor:
-    """Read a picture: float32 (3, H, W), RGB in [0, 1].
+def read_image(
+    path: str | os.PathLike[str],
+    size: int | None = None,
+    *,
+    channels: int = 3,
+    page: int = 0,
+    window: tuple[float, float] | None = None,
+    pixel_limit: int = PIXEL_LIMIT,
+) -> Tensor:
+    """Read a picture: float32 (C, H, W) in [0, 1].
 
-    `path` is a PNG, JPEG or WebP file, whatever its suffix, or the name of a bundled photograph (`PHOTOGRAPHS`) unless
-    there is a file of that name. The picture comes upright as its EXIF says, converted to sRGB if its ICC profile
-    says that it is not, laid over white where it is transparent; grey as three equal channels; of an animation the
-    first frame. 16-bit PNGs keep their precision. With `size`, its longer side is made at most that many pixels, by
-    antialiased bicubic interpolation; it is never made larger.
+    `path` is a PNG, JPEG, WebP, TIFF, NPY or DICOM file, whatever its suffix, or the name of a bundled photograph
+    (`PHOTOGRAPHS`) unless there is a file of that name. The picture comes upright as its EXIF says.
 
-    Raises ImageError for a file that is missing, damaged, cut off, of another format, or of more than `pixel_limit`
-    pixels, and MissingExtra for a bundled photograph whose package is not installed.
+    Parameters
+    ----------
+    size
+        The longer side is made at most so many pixels, by antialiased bicubic interpolation; it is never made larger.
+    channels
+        3 gives RGB, grey as three equal channels, and 1 gives grey, of colours their luminance
+        0.299 R + 0.587 G + 0.114 B; both in sRGB if an ICC profile says that the file is not, and laid over white where
+        it is transparent. Any other number is that of the file's own channels, which are given as they are, an alpha
+        channel too. A NumPy array is (H, W), (H, W, C) or (C, H, W), whichever fits.
+    page
+        Which page of a TIFF, or frame of a DICOM, counted from 0; of an animation it is always the first frame.
+    window
+        The stored values that become 0 and 1; those beyond are clipped. In a DICOM they are in the units it is rescaled
+        to, such as Hounsfield's; the values are as stored, so colour profiles are not followed. Without it, unsigned
+        integers of up to 16 bits are divided by the largest of their depth, floating-point values must be in [0, 1],
+        and a DICOM is shown by its own window; all else needs it.
+
+    Raises
+    ------
+    ImageError
+        For a file that is missing, damaged, cut off, of another format, of other channels, without that page, of more
+        than `pixel_limit` pixels, that holds NaN, or that needs a window.
+    MissingExtra
+        For a bundled photograph, a TIFF or a DICOM, if the package that has or reads it is not installed.
 
     >>> read_image("chelsea", size=224).shape
     torch.Size([3, 149, 224])
@@ -42,7 +69,7 @@ def read_image(path: str | os.PathLike[str], size: int | None = None, *, pixel_l
     try:
         file, shown = _find(name)
         data = _read_bytes(file)
-        pixels = decode(data, pixel_limit=pixel_limit)
+        pixels = decode(data, pixel_limit=pixel_limit, channels=channels, page=page, window=window)
     except ImageError as error:
         raise ImageError(f"can't read {name!r}: {error}") from error
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
@@ -53,7 +80,8 @@ def read_image(path: str | os.PathLike[str], size: int | None = None, *, pixel_l
         image = torch.from_numpy(pixels)
         if size is not None and max(image.shape[1:]) > size:
             image = resize(image, _reduced(image.shape[1], image.shape[2], size))
-    return remember(image, Input(shown, hashlib.sha256(data).hexdigest(), size))
+    digest = hashlib.sha256(data).hexdigest()
+    return remember(image, Input(shown, digest, size, channels=channels, page=page, window=window))
 
 
 def _find(name: str) -> tuple[Path, str]:
@@ -64,7 +92,7 @@ def _find(name: str) -> tuple[Path, str]:
     if file.is_file():
         return file, PureWindowsPath(file.name).name
     if file.exists():
-        raise ImageError("it is a device, not a file; expected a PNG, JPEG or WebP file")
+        raise ImageError(f"it is a device; expected a {READABLE} file")
     if name in PHOTOGRAPHS:
         return photograph(name), name
     raise ImageError(f"no such file{_suggestions(file)}")
@@ -86,7 +114,7 @@ def _read_bytes(file: Path) -> bytes:
     with file.open("rb") as stream:
         head = stream.read(HEAD)
         # What is no picture may be huge, and its name is all that is wrong with it.
-        return head + stream.read() if identify(head) in ("PNG", "JPEG", "WebP") else head
+        return head + stream.read() if identify(head) in FORMATS else head
 
 
 def _reduced(height: int, width: int, longer: int) -> tuple[int, int]:

@@ -5,10 +5,12 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from numbers import Integral, Real
+from operator import or_
 from pathlib import PureWindowsPath
-from types import GenericAlias
-from typing import Any, NoReturn, Self, TypeAlias
+from types import GenericAlias, UnionType
+from typing import Any, NoReturn, Self, TypeAlias, get_args
 
 from convscope.errors import RecipeError
 
@@ -22,7 +24,7 @@ class Input:
     `name` is the file's name without its folder, or the name of a bundled photograph; None for a tensor that came from
     memory. `sha256` is that of the file's bytes, or of the tensor's (`convscope.image.provenance.checksum`).
     `size` is the longer side at most, as it was given to `read_image`; `prepared` says that the image then went
-    through `Network.prepare`.
+    through `Network.prepare`. `channels`, `page` and `window` are as they were given to `read_image`, too.
 
     Raises RecipeError for a name that holds a folder: a recipe never leads out of the folder it is followed in.
 
@@ -34,8 +36,13 @@ class Input:
     sha256: str
     size: int | None = None
     prepared: bool = False
+    channels: int = 3
+    page: int = 0
+    window: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        if self.window is not None:
+            object.__setattr__(self, "window", _window(self.window))
         _check_types(self)
         if self.name is not None and (PureWindowsPath(self.name).name != self.name or self.name in ("", "..")):
             raise RecipeError(f"an input's name is a file name without its folder, got {self.name!r}")
@@ -46,8 +53,8 @@ class Recipe:
     """Method, parameters, network, inputs and circumstances of one result.
 
     `method` is the name of the public function and `parameters` its keyword arguments; `weights` is the SHA-256 of the
-    network's weights; `picture` holds the keyword arguments given to `save`. Tuples become lists and NumPy's numbers
-    Python's, so that a recipe equals the one read back from its JSON.
+    network's weights and `feeding` how images came to it; `picture` holds the keyword arguments given to `save`. Tuples
+    become lists and NumPy's numbers Python's, so that a recipe equals the one read back from its JSON.
 
     Raises RecipeError for a parameter that JSON can't hold.
 
@@ -61,6 +68,7 @@ class Recipe:
     parameters: Mapping[str, JSON]
     network: str | None
     weights: str | None
+    feeding: Mapping[str, JSON] = field(default_factory=dict)
     inputs: tuple[Input, ...] = ()
     engine: str = "torch"
     device: str = "cpu"
@@ -74,6 +82,7 @@ class Recipe:
         _check_types(self)
         object.__setattr__(self, "parameters", _plain(self.parameters, "parameters"))
         object.__setattr__(self, "picture", _plain(self.picture, "picture"))
+        object.__setattr__(self, "feeding", _plain(self.feeding, "feeding"))
 
     def to_json(self) -> str:
         """The recipe as one line of ASCII; equal recipes give equal text.
@@ -123,13 +132,27 @@ def _plain(value: object, where: str) -> JSON:
     )
 
 
+def _window(value: object) -> tuple[float, float]:
+    """The two numbers of a window, which JSON keeps as a list."""
+    match value:
+        case (Real() as low, Real() as high) if float("-inf") < float(low) < float(high) < float("inf"):
+            return float(low), float(high)
+    raise RecipeError(f"window of an input must be two numbers, the smaller first, got {value!r}")
+
+
 def _check_types(instance: Input | Recipe) -> None:
     for each in dataclasses.fields(instance):
         value = getattr(instance, each.name)
-        # isinstance takes `str | None`, but of `tuple[Input, ...]` only the tuple.
-        kind: Any = each.type.__origin__ if isinstance(each.type, GenericAlias) else each.type
+        kind = _without_elements(each.type)
         if not isinstance(value, kind):
             raise RecipeError(f"{each.name} of a recipe must be {inspect.formatannotation(kind)}, got {value!r}")
+
+
+def _without_elements(kind: Any) -> Any:
+    """A type as isinstance takes it: it knows `str | None`, but of `tuple[Input, ...]` only the tuple."""
+    if isinstance(kind, UnionType):
+        return reduce(or_, map(_without_elements, get_args(kind)))
+    return kind.__origin__ if isinstance(kind, GenericAlias) else kind
 
 
 def _check_fields(kind: type[Input] | type[Recipe], fields: object) -> None:

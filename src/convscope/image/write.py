@@ -15,6 +15,7 @@ from convscope.errors import ImageError, RecipeError
 from convscope.image import png
 from convscope.image.check import check_image
 from convscope.image.recipe import Recipe
+from convscope.image.viewable import viewable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,9 +60,8 @@ def write_png(path: str | os.PathLike[str], picture: Image.Image, recipe: Recipe
     if Path(path).suffix.lower() != ".png":
         reason = "convscope writes PNG, since it carries the recipe"
         raise ImageError(f"can't write {os.fspath(path)!r}: {reason}; expected a name ending in .png")
-    data = png_bytes(picture, recipe)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
+        temporary.write_bytes(png_bytes(picture, recipe))
 
 
 def png_bytes(picture: Image.Image, recipe: Recipe | None = None) -> bytes:
@@ -93,7 +93,7 @@ def _recipe_of(data: bytes) -> Recipe:
 
 
 def to_picture(image: "Tensor") -> Image.Image:
-    """An image (3, H, W) or (1, H, W) as an RGB or grey picture of 8 bits; values outside [0, 1] are clipped.
+    """An image (C, H, W) as an RGB or grey picture of 8 bits, by `viewable`; values outside [0, 1] are clipped.
 
     Raises ImageError for anything else, and for values that are not a number.
 
@@ -102,10 +102,9 @@ def to_picture(image: "Tensor") -> Image.Image:
     (128, 128, 128)
     """
     check_image(image)
-    if image.ndim != 3 or image.shape[0] not in (1, 3):
-        shape = tuple(image.shape)
-        raise ImageError(f"got an image of shape {shape}, expected (3, H, W) or (1, H, W): choose one, or its channels")
-    image = image.detach().float()
+    if image.ndim != 3:
+        raise ImageError(f"got a batch of shape {tuple(image.shape)}, expected one image (C, H, W): choose one of it")
+    image = viewable(image.detach().float())
     if image.isnan().any():
         raise ImageError("got an image with NaN in it, expected values in [0, 1]")
     levels = (image.clamp(0, 1) * 255).round().byte().cpu()

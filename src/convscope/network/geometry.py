@@ -45,14 +45,19 @@ class Window:
         return _tight(Fraction(length, output), Fraction(0), Fraction(length - 1, output))
 
     @classmethod
-    def resized(cls, length: int, output: int, *, taps: int, align_corners: bool = False) -> "Window":
-        """Interpolation that reads `taps` neighbours: 1 nearest, 2 linear, 4 cubic."""
+    def resized(
+        cls, length: int, output: int, *, taps: int, factor: float | None = None, align_corners: bool = False
+    ) -> "Window":
+        """Interpolation that reads `taps` neighbours: 1 nearest, 2 linear, 4 cubic.
+
+        By `factor` if one was given, which is not quite `output / length` where that is no whole number.
+        """
+        scale = Fraction(length, output) if factor is None else 1 / Fraction(factor).limit_denominator(10_000)
         if taps == 1:
-            return _tight(Fraction(length, output), Fraction(0), Fraction(0))
+            return _tight(scale, Fraction(0), Fraction(0))
         if align_corners:
             scale, centre = Fraction(length - 1, max(output - 1, 1)), Fraction(0)
         else:
-            scale = Fraction(length, output)
             centre = (scale - 1) / 2
         return _tight(scale, centre - (taps // 2 - 1), Fraction(taps - 1))
 

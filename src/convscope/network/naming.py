@@ -28,7 +28,7 @@ def name_layers(record: Record, sees_image: list[bool]) -> tuple[Names, Aliases]
         for ref, value in _items(index, node.value):
             fallback = own if ref.item is None else ".".join(filter(None, (node.path, "getitem")))
             if value.is_floating_point():
-                names[_numbered(leaves.get(ref, fallback), used)] = ref
+                names[_numbered(leaves.get(ref) or fallback, used)] = ref
     return names, _aliases(record, names)
 
 

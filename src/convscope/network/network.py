@@ -1,8 +1,9 @@
 """Network: a trained module together with how it is fed and what its outputs are called."""
 
 import hashlib
+import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from convscope.network.normalization import ChannelOrder, Normalization
 from convscope.network.passage import pair
 from convscope.network.rules import Rule
 from convscope.network.runner import Runnable, Runner
-from convscope.network.target import Grammar, Target, TargetLike
+from convscope.network.target import GRAMMAR, Grammar, Mask, Target, TargetLike
 
 _LUMINANCE = (0.299, 0.587, 0.114)
 
@@ -175,11 +176,35 @@ class Network:
             self._checksum = versions, digest.hexdigest()
         return self._checksum[1]
 
+    @property
+    def feeding(self) -> dict[str, JSON]:
+        """How images come to the module, as keyword arguments of `Network`; functions by their names."""
+        if isinstance(self.normalize, Normalization):
+            normalization = asdict(self.normalize)
+        else:
+            normalization = {"normalize": getattr(self.normalize, "__qualname__", type(self.normalize).__qualname__)}
+        return {
+            "input_size": self.input_size,
+            "channels": self.channels,
+            "fit": self.fit,
+            "crop_fraction": self.crop_fraction,
+            "interpolation": self.interpolation,
+            "window": self.window,
+            "head": self.head,
+            **normalization,
+        }
+
     # Images
 
-    def read(self, path: str | Path) -> Tensor:
-        """The picture at `path` (or a bundled photograph's name) as an image `(C, H, W)` of the input size."""
-        return self.prepare(self.loader(str(path)) if self.loader else read_image(path))
+    def open(self, path: str | Path, *, page: int = 0) -> Tensor:
+        """The picture at `path` (or a bundled photograph's name), read as this network needs it; of its own size."""
+        if self.loader is not None:
+            return self.loader(str(path))
+        return read_image(path, channels=self.channels, page=page, window=self.window)
+
+    def read(self, path: str | Path, *, page: int = 0) -> Tensor:
+        """The same brought to the input size: an image `(C, H, W)` ready to be looked at."""
+        return self.prepare(self.open(path, page=page))
 
     def prepare(self, image: Tensor) -> Tensor:
         """An image or batch in [0, 1] of any size brought to the input size, as `fit` says.
@@ -284,11 +309,17 @@ class Network:
         if isinstance(target, Target):
             return target
         if callable(target):
-            return Target(getattr(target, "__qualname__", type(target).__name__), function=target)
+            return Target(f"<function {getattr(target, '__qualname__', type(target).__name__)}>", function=target)
         shape = (self.channels, *self.input_size) if image is None else tuple(image.shape[-3:])
         runnable = self._runnable(shape)
         grammar = Grammar(self.labels, runnable.layers, lambda: self._classes(runnable), self._read_mask)
-        return grammar.of_class(target) if isinstance(target, int) else grammar.parse(target)
+        if isinstance(target, str):
+            return grammar.parse(target)
+        try:
+            return grammar.of_class(operator.index(target))
+        except TypeError as error:
+            got = type(target).__name__
+            raise TargetError(f"got a target of type {got}; expected {GRAMMAR}, an index or a function") from error
 
     def recipe(
         self,
@@ -305,6 +336,7 @@ class Network:
             parameters=parameters,
             network=self.name,
             weights=self.weights_sha256,
+            feeding=self.feeding,
             inputs=tuple(recall(image) for image in images),
             engine=f"torch {torch.__version__}",
             device=str(self.device),
@@ -365,12 +397,12 @@ class Network:
                 raise
             return output
 
-    def _read_mask(self, path: str) -> Tensor:
+    def _read_mask(self, path: str) -> Mask:
         """A mask of a picture or of the prepared image, bright where it counts, as it lies on the input."""
-        mask = read_image(path)
+        picture = mask = read_image(path)
         if tuple(mask.shape[-2:]) != self.input_size:
             mask = fit_image(mask, self.input_size, fit=self.fit, crop_fraction=self.crop_fraction)
-        return (mask.mean(dim=0) > 0.5).to(mask.dtype)
+        return Mask(picture, (mask.mean(dim=0) > 0.5).to(mask.dtype))
 
     def _predictions(self, probabilities: Tensor, top: int) -> list[Prediction]:
         values, indices = probabilities.topk(min(top, len(probabilities)))

@@ -47,7 +47,8 @@ class Operation:
         if self._rest:
             rest = args[len(self._names) :]
             bound[self._rest] = rest[0] if len(rest) == 1 and isinstance(rest[0], (list, tuple)) else rest
-        bound.update((name, value) for name, value in kwargs.items() if name in bound)
+        named = {"dim" if name == "axis" else name: value for name, value in kwargs.items()}
+        bound.update((name, value) for name, value in named.items() if name in bound)
         return Call(bound)
 
 
@@ -139,7 +140,7 @@ def _table() -> dict[str, Operation]:
     define("adaptive_avg_pool2d", "average pooling", "input output_size", windows=p.adaptive_windows)
     define("adaptive_max_pool2d adaptive_max_pool2d_with_indices", "max pooling", windows=p.adaptive_windows)
     define("interpolate upsample", "resize", _RESIZE, windows=p.resize_windows)
-    define("pad", "padding", "input pad", windows=p.padded_windows)
+    define("pad", "padding", "input pad mode=constant", windows=p.padded_windows)
     define("pixel_shuffle", "pixel shuffle", "input upscale_factor", windows=p.shuffled_windows)
     define("pixel_unshuffle", "pixel unshuffle", "input downscale_factor", windows=p.unshuffled_windows)
 
@@ -172,7 +173,8 @@ def _table() -> dict[str, Operation]:
     define("chunk split tensor_split", "split", "input sections dim=0", axes=p.unless_along)
     define("glu", "gated linear unit", "input dim=-1", axes=p.unless_along)
 
-    define("mean sum amax amin logsumexp var std", "reduction", "input dim=None keepdim=False", axes=p.reduced_axes)
+    define("mean sum amax amin logsumexp", "reduction", "input dim=None keepdim=False", axes=p.reduced_axes)
+    define("var std", "reduction", "input dim=None unbiased=True keepdim=False", axes=p.reduced_axes)
     define("view reshape flatten unflatten squeeze unsqueeze view_as reshape_as", "reshape", axes=p.reshaped_axes)
     define("permute", "permute", "input *dims", axes=p.permuted_axes)
     define("transpose swapaxes swapdims", "transpose", "input dim0 dim1", axes=p.transposed_axes)

@@ -89,16 +89,24 @@ def resize_windows(call: Call, axes: Axes) -> Windows | None:
     taps = {"nearest": 1, "bilinear": 2, "bicubic": 4}.get(call["mode"])
     if taps is None or call["antialias"]:
         return None
+    given = call["scale_factor"] if not call["recompute_scale_factor"] else None
+    factors = (None, None) if given is None else tuple(given) if isinstance(given, (list, tuple)) else (given, given)
     rows, columns = (
-        Window.resized(length, output, taps=taps, align_corners=bool(call["align_corners"]))
-        for length, output in zip(call.input[-2:], call.output[-2:], strict=True)
+        Window.resized(length, output, factor=factor, taps=taps, align_corners=bool(call["align_corners"]))
+        for length, output, factor in zip(call.input[-2:], call.output[-2:], factors, strict=True)
     )
     return rows, columns
 
 
 def padded_windows(call: Call, axes: Axes) -> Windows | None:
-    left, _, top, _ = [*call["pad"], 0, 0, 0, 0][:4]
-    return Window(start=-top), Window(start=-left)
+    """Reflection and replication read further in than where they write: by twice the padding at most."""
+    left, right, top, bottom = [*call["pad"], 0, 0, 0, 0][:4]
+    if call["mode"] == "constant":
+        return Window(start=-top), Window(start=-left)
+    if call["mode"] not in ("reflect", "replicate"):
+        return None
+    rows, columns = Window(1, -top - 2 * bottom, 2 * (top + bottom)), Window(1, -left - 2 * right, 2 * (left + right))
+    return rows, columns
 
 
 def shuffled_windows(call: Call, axes: Axes) -> Windows | None:
@@ -157,7 +165,7 @@ def last_are_normalized(call: Call, axes: Axes) -> Axes | None:
 
 def reduced_axes(call: Call, axes: Axes) -> Axes | None:
     count, dim = len(call.input), call["dim"]
-    given = range(count) if dim is None else dim if isinstance(dim, (list, tuple)) else [dim]
+    given = range(count) if dim is None or isinstance(dim, bool) else dim if isinstance(dim, (list, tuple)) else [dim]
     dims = {each % count for each in given}
     if dims & set(axes):
         return None
@@ -196,9 +204,10 @@ def _same_place(before: tuple[int, ...], axis: int, after: tuple[int, ...]) -> i
 
 
 def broadcast_axes(call: Call, axes: Axes) -> Axes | None:
-    """Broadcasting lines shapes up from the right."""
+    """Broadcasting lines shapes up from the right; a single row spread over many is no place of its own."""
     shift = len(call.output) - len(call.input)
-    return axes[0] + shift, axes[1] + shift
+    moved = axes[0] + shift, axes[1] + shift
+    return moved if all(call.output[to] == call.input[at] for to, at in zip(moved, axes, strict=True)) else None
 
 
 def stacked_axes(call: Call, axes: Axes) -> Axes | None:

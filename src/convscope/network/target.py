@@ -11,6 +11,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from convscope.errors import TargetError, nearest
 from convscope.network.layers import Layers
+from convscope.network.trace import tensors_in
 
 GRAMMAR = "a label, class:N, LAYER, LAYER:CHANNEL, LAYER:CHANNEL@ROW,COLUMN, TARGET@mask.png, or two with ' - ' between"
 
@@ -23,7 +24,7 @@ class Term:
     layer: str | None
     channel: int | None = None
     position: tuple[int, int] | None = None
-    mask: Tensor | None = None
+    mask: "Mask | None" = None
 
     def value(self, output: Tensor, layers: Mapping[str, Tensor]) -> Tensor:
         """The term for each image of the batch, `(N,)`: the mean over all that it doesn't pin down."""
@@ -33,19 +34,26 @@ class Term:
         if self.position is not None:
             values = values[..., self.position[0], self.position[1]]
         if self.mask is not None:
-            return self.sign * _over(values, self.mask)
+            return self.sign * self.mask.mean_of(values)
         return self.sign * values.reshape(len(values), -1).mean(dim=1)
 
 
-def _over(values: Tensor, mask: Tensor) -> Tensor:
-    """The mean of maps `(N, …, h, w)` over the mask, `(N,)`; a place counts by how much of it the mask covers."""
-    if values.dim() < 3:
-        raise TargetError(f"a mask needs an output with space; this one's shape is {tuple(values.shape[1:])}")
-    rows, columns = values.shape[-2:]
-    weights = adaptive_avg_pool2d(mask[None].to(values), (rows, columns))
-    if not weights.any():
-        raise TargetError("the mask is dark everywhere the network looks")
-    return (values * weights).sum(dim=(-2, -1)).reshape(len(values), -1).mean(dim=1) / weights.sum()
+@dataclass(frozen=True)
+class Mask:
+    """A region of the image: `covers` `(H, W)`, 1 within and 0 without, from a `picture` as it was read."""
+
+    picture: Tensor
+    covers: Tensor
+
+    def mean_of(self, values: Tensor) -> Tensor:
+        """The mean of maps `(N, …, h, w)` over the region, `(N,)`; a place counts by how much of it is covered."""
+        if values.dim() < 3:
+            raise TargetError(f"a mask needs an output with space; this one's shape is {tuple(values.shape[1:])}")
+        rows, columns = values.shape[-2:]
+        weights = adaptive_avg_pool2d(self.covers[None].to(values), (rows, columns))
+        if not weights.any():
+            raise TargetError("the mask is dark everywhere the network looks")
+        return (values * weights).sum(dim=(-2, -1)).reshape(len(values), -1).mean(dim=1) / weights.sum()
 
 
 @dataclass(frozen=True)
@@ -66,12 +74,18 @@ class Target:
         """Whether it asks about the network's output."""
         return self.function is not None or any(term.layer is None for term in self.terms)
 
+    @property
+    def masks(self) -> tuple[Tensor, ...]:
+        """The pictures of its masks, as they were read."""
+        return tuple(term.mask.picture for term in self.terms if term.mask is not None)
+
     def score(self, output: Any, layers: Mapping[str, Tensor]) -> Tensor:
         """The target's value for each image of the batch, `(N,)`."""
         if self.function is None:
             return torch.stack([term.value(output, layers) for term in self.terms]).sum(dim=0)
         score: Any = self.function(output)
-        if not isinstance(score, Tensor) or score.dim() != 1:
+        count = len(next(tensors_in(output)))
+        if not isinstance(score, Tensor) or tuple(score.shape) != (count,):
             got = f"a tensor of shape {tuple(score.shape)}" if isinstance(score, Tensor) else type(score).__name__
             raise TargetError(f"the target function returned {got}; it must return one number an image, shape (N,)")
         return score
@@ -88,7 +102,7 @@ class Grammar:
     labels: Sequence[str] | None
     layers: Layers
     classes: Callable[[], int | None]
-    read_mask: Callable[[str], Tensor]
+    read_mask: Callable[[str], "Mask"]
 
     def parse(self, text: str) -> Target:
         """A target from text.
@@ -102,7 +116,7 @@ class Grammar:
         parts = re.split(r"\s+([-+])\s+", text.strip())
         signs = [1, *(1 if sign == "+" else -1 for sign in parts[1::2])]
         terms = [self._term(part, sign) for part, sign in zip(parts[::2], signs, strict=True)]
-        return Target(text.strip(), tuple(terms))
+        return Target(_without_folders(text.strip()), tuple(terms))
 
     def of_class(self, index: int) -> Target:
         """The logit of class `index`."""
@@ -146,6 +160,8 @@ class Grammar:
         if match["channel"] is None:
             return Term(sign, layer.name)
         channel = int(match["channel"])
+        if not layer.shape:
+            raise TargetError(f"{text!r}: {layer.name} is one number and has no channels; ask for {layer.name!r}")
         if channel >= layer.shape[0]:
             raise TargetError(f"{text!r}: {layer.name} has channels 0 to {layer.shape[0] - 1}")
         if match["row"] is None:
@@ -157,6 +173,15 @@ class Grammar:
         if row >= rows or column >= columns:
             raise TargetError(f"{text!r}: {layer.name} has rows 0 to {rows - 1} and columns 0 to {columns - 1}")
         return Term(sign, layer.name, channel, (row, column))
+
+
+def _without_folders(text: str) -> str:
+    """The text with masks by their files' names alone: what a recipe may say of them.
+
+    >>> _without_folders("road@masks/left.png - road@right.png")
+    'road@left.png - road@right.png'
+    """
+    return re.sub(r"@(\S*[/\\\\])", "@", text)
 
 
 TargetLike = str | int | Target | Callable[[Any], Tensor]

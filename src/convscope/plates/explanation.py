@@ -45,9 +45,11 @@ def explanation(
     smooth: str | None = None,
 ) -> Explanation:
     """Saliency of each target under each rule, as one figure. Raises as `saliency` does."""
+    asked = [network.target(target, image) for target in targets]
     maps = tuple(
-        tuple(saliency(network, image, target, rule=rule, smooth=smooth) for rule in rules) for target in targets
+        tuple(saliency(network, image, target, rule=rule, smooth=smooth) for rule in rules) for target in asked
     )
-    parameters: dict[str, JSON] = {"targets": [row[0].target for row in maps], "rules": list(rules), "smooth": smooth}
-    recipe = network.recipe("explanation", parameters, images=[image])
+    masks = [mask for target in asked for mask in target.masks]
+    parameters: dict[str, JSON] = {"targets": [target.text for target in asked], "rules": list(rules), "smooth": smooth}
+    recipe = network.recipe("explanation", parameters, images=[image, *masks])
     return Explanation(image, maps, tuple(rules), recipe)

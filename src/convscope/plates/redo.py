@@ -18,10 +18,10 @@ from convscope.attribution.saliency import saliency
 from convscope.errors import ConvscopeError, RecipeError, nearest
 from convscope.image.provenance import recall
 from convscope.image.read import read_image
-from convscope.image.recipe import JSON, Input, Recipe
+from convscope.image.recipe import Input, Recipe
 from convscope.image.write import read_recipe
 from convscope.network.network import Network
-from convscope.network.zoo import load
+from convscope.network.zoo import WEIGHTS_SUFFIXES, load
 from convscope.plates.explanation import explanation
 from convscope.render.result import Pictured
 
@@ -44,13 +44,15 @@ def redo(
     out: str | os.PathLike[str],
     *,
     source: str | None = None,
+    network: str | None = None,
     weights: str | None = None,
 ) -> tuple[str, ...]:
     """Make `picture` again as `out` from the recipe in it; on the same machine, byte for byte.
 
     The input is looked for by its name and checksum beside the picture and among the bundled photographs; `source`
-    says where else it is. `weights` names the file of weights where the network needs one. Returns warnings: what is
-    not here as it was then.
+    says where else it is. A network's `net.toml` is looked for beside the picture and in the working folder; `network`
+    says what else to load, and `weights` names the file of weights where one was given. Returns warnings: what is not
+    here as it was then.
 
     Raises
     ------
@@ -60,50 +62,83 @@ def redo(
     recipe = read_recipe(picture)
     if recipe.method not in METHODS:
         raise RecipeError(f"made by {recipe.method!r}, which can't be redone here; {nearest(recipe.method, METHODS)}")
-    options: dict[str, Any] = dict(recipe.parameters)
-    if recipe.seed is not None:
-        options["seed"] = recipe.seed
     threads = torch.get_num_threads()
-    torch.set_num_threads(recipe.threads)
     try:
-        networks = _networks(recipe, options.pop("beside", []), weights)
-        images = [_image(given, networks, Path(picture).parent, source) for given in recipe.inputs]
-        result = METHODS[recipe.method](networks, images, options)
+        torch.set_num_threads(recipe.threads)
+        result = _result(recipe, Path(picture).parent, source, network, weights)
         result.save(out, **recipe.picture)
-    except TypeError as error:
-        raise RecipeError(f"{recipe.method} doesn't take what the recipe says: {error}") from error
+    except ConvscopeError:
+        raise
+    except Exception as error:  # what a damaged recipe makes a method raise can be anything
+        raise RecipeError(f"{recipe.method} can't follow the recipe: {error}") from error
     finally:
         torch.set_num_threads(threads)
     return tuple(_differences(recipe, result.recipe))
 
 
-def _networks(recipe: Recipe, beside: list[dict[str, JSON]], weights: str | None) -> list[Network]:
-    if recipe.network is None:
-        return []
-    first = _network(recipe.network, recipe.weights, recipe.device, weights)
-    return [first, *(_network(str(each["network"]), each["weights"], recipe.device, None) for each in beside)]
+def _result(recipe: Recipe, folder: Path, source: str | None, network: str | None, weights: str | None) -> Pictured:
+    options: dict[str, Any] = dict(recipe.parameters)
+    if recipe.seed is not None:
+        options["seed"] = recipe.seed
+    beside = options.pop("beside", [])
+    networks = []
+    if recipe.network is not None:
+        networks = [_network(network or recipe.network, recipe, recipe.weights, folder, weights)]
+        networks += [_network(each["network"], recipe, each["weights"], folder, None) for each in beside]
+    found = [_found(given, folder, source) for given in recipe.inputs]
+    images = [networks[0].prepare(image) if networks and given.prepared else image
+              for given, (_, image) in zip(recipe.inputs, found, strict=True)]  # fmt: skip
+    for given, (place, _) in zip(recipe.inputs[1:], found[1:], strict=True):
+        options = {name: _with_place(value, str(given.name), place) for name, value in options.items()}
+    return METHODS[recipe.method](networks, images, options)
 
 
-def _network(name: str, checksum: JSON, device: str, weights: str | None) -> Network:
+def _with_place(value: Any, name: str, place: str) -> Any:
+    """A target whose mask is called `name` with the place where it was found."""
+    if isinstance(value, list):
+        return [_with_place(each, name, place) for each in value]
+    return value.replace(f"@{name}", f"@{place}") if isinstance(value, str) else value
+
+
+def _network(name: str, recipe: Recipe, checksum: str | None, folder: Path, weights: str | None) -> Network:
+    """The network of that name or file, with the weights and the feeding of the recipe."""
+    if (folder / name).is_file():
+        name = str(folder / name)
+    elif weights is not None and Path(name).suffix in WEIGHTS_SUFFIXES:
+        name, weights = weights, None
     try:
-        network = load(name, weights=weights, device=device)
+        network = load(name, weights=weights, device=recipe.device)
+        otherwise: dict[str, Any] = {
+            key: value for key, value in recipe.feeding.items() if _plain(network.feeding.get(key)) != value
+        }
+        if "normalize" in otherwise:
+            raise RecipeError(f"{name!r} is fed by another function here than {otherwise['normalize']!r}")
+        if otherwise:
+            network = load(name, weights=weights, device=recipe.device, **otherwise)
     except ConvscopeError as error:
-        raise RecipeError(f"made with the network {name!r}, which can't be loaded: {error}") from error
+        raise RecipeError(
+            f"made with the network {recipe.network!r}, which can't be loaded ({error}); say which with --network"
+        ) from error
     if network.weights_sha256 != checksum:
         raise RecipeError(f"the weights of {name!r} here are not those it was made with; give them with --weights FILE")
     return network
 
 
-def _image(given: Input, networks: Sequence[Network], folder: Path, source: str | None) -> Tensor:
-    """The input as the recipe's method was given it."""
+def _plain(value: Any) -> Any:
+    """As JSON has it: lists for tuples."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _found(given: Input, folder: Path, source: str | None) -> tuple[str, Tensor]:
+    """Where an input is, and it as it was read."""
     places = [str(folder / given.name), given.name] if given.name is not None else []
     for place in [*places, *([source] if source else [])]:
         try:
-            image = read_image(place, given.size)
+            image = read_image(place, given.size, channels=given.channels, page=given.page, window=given.window)
         except ConvscopeError:
             continue
         if recall(image).sha256 == given.sha256:
-            return networks[0].prepare(image) if networks and given.prepared else image
+            return place, image
     what = "a tensor in memory, which no file holds" if given.name is None else f"{given.name!r}"
     raise RecipeError(
         f"made from {what} (SHA-256 {given.sha256[:12]}…): it is not beside the picture, not bundled"

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convscope.errors import ImageError
+from convscope.image.viewable import viewable
 from convscope.render.colours import Scale, to_array
 from convscope.render.heatmap import resample, to_map
 from convscope.render.legend import LEGEND_MINIMUM, colour_bar, with_legend
@@ -52,13 +53,12 @@ def overlay(
 
 
 def _to_rgb(image: Any) -> NDArray[np.float64]:
-    """An image (C, H, W) in [0, 1] as (H, W, 3) in [0, 255]; other than three channels become their mean, grey."""
+    """An image (C, H, W) in [0, 1] as (H, W, 3) in [0, 255], as `viewable` shows it."""
     array = to_array(image)
     if array.ndim != 3 or array.size == 0:
         raise ImageError(f"an image of shape {array.shape}; expected (channels, height, width), one image of a batch")
-    if len(array) != 3:
-        array = array.mean(axis=0, keepdims=True).repeat(3, axis=0)
-    return np.clip(np.nan_to_num(array), 0, 1).transpose(1, 2, 0) * 255
+    seen = np.broadcast_to(viewable(array), (3, *array.shape[1:]))
+    return np.clip(np.nan_to_num(seen), 0, 1).transpose(1, 2, 0) * 255
 
 
 def _subdued(photograph: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -82,7 +82,16 @@ def test_a_device_that_is_not_here_is_named() -> None:
 def test_every_way_to_name_a_network_is_listed() -> None:
     entries = available()
     names = [entry.name for entry in entries]
-    assert names == [*SCALES, "vgg16-hed", "torchvision:NAME", "timm:NAME", "FILE", "package.module:function"]
+    assert names == [
+        *SCALES,
+        "vgg16-hed",
+        "torchvision:NAME",
+        "timm:NAME",
+        "transformers:NAME",
+        "FILE",
+        "package.module:function",
+        "net.toml",
+    ]
     assert entries[0].ready
     assert entries[0].needs == ""
     assert all(entry.what for entry in entries)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from convscope.errors import WeightsError
+from convscope.network.zoo.matching import load_weights
 from convscope.network.zoo.weights import read_state_dict
 
 
@@ -127,7 +128,7 @@ def test_code_in_a_file_is_refused_by_name_and_never_run(tmp_path: Path, archive
         read_state_dict(path)
     assert not marker.exists()
     assert 'torch.load("bad.pth", weights_only=False)["state_dict"]' in str(caught.value)
-    assert 'safetensors.torch.save_file(state, "bad.safetensors")' in str(caught.value)
+    assert 'torch.save(state, "bad-weights.pth")' in str(caught.value)
 
 
 def test_a_plain_pickle_is_not_even_opened(tmp_path: Path) -> None:
@@ -199,3 +200,50 @@ def test_whatever_byte_is_wrong_the_error_is_ours(tmp_path: Path, legacy: bool) 
         # Some bytes are padding, or a weight, which nobody can tell to be wrong.
         with contextlib.suppress(WeightsError):
             read_state_dict(path)
+
+
+def lightning(**more: Any) -> dict[str, Any]:
+    """What Lightning writes: weights of the whole module with its wrapper, and much that is no weight."""
+    callback = {"monitor": "val_loss", "best_model_score": torch.tensor(0.1), "best_k_models": {"a": torch.tensor(0.1)}}
+    return {
+        "epoch": 9,
+        "pytorch-lightning_version": "2.5.0",
+        "state_dict": {f"model.{key}": value for key, value in state().items()} | {"loss.weight": torch.ones(2)},
+        "loops": {"fit_loop": {"state_dict": {}, "epoch_progress": {"total": {"ready": 1}}}},
+        "callbacks": {"ModelCheckpoint{'monitor': 'val_loss'}": callback},
+        "optimizer_states": [{"state": {0: {"exp_avg": torch.ones(2, 1, 3, 3)}}, "param_groups": []}],
+        "lr_schedulers": [{"last_lr": [0.1]}],
+        "hparams_name": "kwargs",
+        "hyper_parameters": {"lr": 0.1, "class_weights": torch.ones(2)},
+        **more,
+    }
+
+
+def prefixed(prefix: str, value: float = 1.0) -> dict[str, Tensor]:
+    return {prefix + key: tensor for key, tensor in state(value).items()}
+
+
+@pytest.mark.parametrize(
+    ("content", "key", "value"),
+    [
+        (lightning(), None, 1),
+        (lightning(ema_state_dict=prefixed("model.", 2)), None, 1),
+        (lightning(ema_state_dict=prefixed("model.", 2)), "ema_state_dict", 2),
+        ({"state_dict": prefixed("model.module.")}, None, 1),
+        ({"state_dict": prefixed("model._orig_mod.")}, None, 1),
+        ({"model": {"state_dict": prefixed("module.")}}, None, 1),
+        ({"n_averaged": torch.tensor(5), **prefixed("module.")}, None, 1),  # torch's AveragedModel
+        ({"state_dict": prefixed("model.") | prefixed("ema_model.module.", 2)}, None, 1),
+        ({"state_dict": prefixed("model.") | prefixed("ema_model.module.", 2)}, "ema_model", 2),
+        ({"state_dict": prefixed("net.") | prefixed("net_ema.", 2)}, None, 1),
+        ({"model": state(), "ema": {"decay": 0.9, "shadow": state(2)}}, "ema", 2),
+    ],
+)
+def test_checkpoints_of_the_usual_trainers_load(tmp_path: Path, content: Any, key: str | None, value: float) -> None:
+    module = nn.Module()
+    module.conv = nn.Conv2d(1, 2, 3, bias=False)
+    module.norm = nn.BatchNorm2d(2, affine=False)
+    module.norm.running_mean = module.norm.running_var = None
+    match = load_weights(module, read_state_dict(saved(tmp_path, content, "last.ckpt"), key=key))
+    assert torch.equal(module.conv.weight.detach(), state(value)["conv.weight"])
+    assert match.fits

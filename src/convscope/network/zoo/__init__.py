@@ -1,16 +1,16 @@
-"""Names to networks: bundled weights, torchvision, timm, a weights file, one's own factory."""
+"""Names to networks: bundled weights, torchvision, timm, transformers, a weights file, one's own code or net.toml."""
 
 import importlib.util
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from convscope.errors import NetworkError, nearest
+from convscope.network.device import find_device
 from convscope.network.network import Network
 from convscope.network.zoo.bundled import find_efficientnet_lite, find_vgg16_hed, published_file, recognize
 from convscope.network.zoo.efficientnet_lite import SCALES
@@ -18,7 +18,10 @@ from convscope.network.zoo.factory import find_factory
 from convscope.network.zoo.fetching import fetch, is_fetched
 from convscope.network.zoo.found import Found
 from convscope.network.zoo.timm import find_timm
+from convscope.network.zoo.toml import NetToml
 from convscope.network.zoo.torchvision import find_torchvision
+from convscope.network.zoo.transformers import find_transformers
+from convscope.network.zoo.user_code import FUNCTION
 from convscope.network.zoo.weights import read_state_dict
 
 __all__ = ["Entry", "available", "fetch", "load"]
@@ -32,8 +35,11 @@ BUNDLED: dict[str, Finder] = {
     **dict.fromkeys(SCALES, find_efficientnet_lite),
     "vgg16-hed": find_vgg16_hed,
 }
-LIBRARIES: dict[str, Finder] = {"torchvision": find_torchvision, "timm": find_timm}
-FACTORY = re.compile(r"[\w.]+:\w+")
+LIBRARIES: dict[str, Finder] = {
+    "torchvision": find_torchvision,
+    "timm": find_timm,
+    "transformers": find_transformers,
+}
 WEIGHTS_SUFFIXES = {".safetensors", ".pth", ".pt", ".ckpt", ".bin"}
 
 
@@ -53,6 +59,7 @@ def load(
     weights: str | Path | None = None,
     weights_key: str | None = None,
     device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
     on_line: Callable[[str], None] | None = None,
     **network_options: Any,
 ) -> Network:
@@ -65,12 +72,15 @@ def load(
     Parameters
     ----------
     spec
-        A bundled network's name, `"torchvision:NAME"`, `"timm:NAME"`, `"package.module:function"`, or a file of
-        weights for one of the bundled networks; `available` lists them.
+        A bundled network's name, `"torchvision:NAME"`, `"timm:NAME"`, `"transformers:NAME"` (or a folder instead of
+        the name), `"package.module:function"`, a `net.toml` that describes one's own network, or a file of weights
+        for one of the bundled networks; `available` lists them.
     weights
         A file to load instead of the published weights: safetensors, or what `torch.save` wrote.
     weights_key
         Where in that file the weights are, if it holds several.
+    device, dtype
+        Where it runs, `"auto"` for the fastest device there is, and in which type: `torch.float16` for half precision.
     on_line
         Called with the line that says how the weights fitted.
     network_options
@@ -83,18 +93,13 @@ def load(
     WeightsError
         The weights can't be read safely, or don't fit.
     """
+    place = {"device": find_device(str(device)), "dtype": dtype}
+    if _is_toml(spec):
+        return _load_toml(NetToml.read(Path(spec)), weights, weights_key, place, on_line, network_options)
     if weights is None and weights_key is not None and not _is_file(spec):
         raise NetworkError(f"weights_key={weights_key!r} names a part of a file of weights; pass weights=FILE too")
     found = _find(spec, weights, weights_key)
-    if isinstance(found, Network):
-        if network_options:
-            raise NetworkError(f"{spec}() returned a Network; set {', '.join(network_options)} there")
-        return found
-    if found.match is not None and on_line is not None:
-        on_line(found.match.summary)
-    # Recipes hold the name, and never an absolute path.
-    name = Path(spec).name if Path(spec).is_absolute() else str(spec)
-    return Network(_moved(found.module, device), **{"name": name, **found.options, **network_options})
+    return _network(found, _name(spec), place, on_line, network_options)
 
 
 def available() -> tuple[Entry, ...]:
@@ -105,6 +110,7 @@ def available() -> tuple[Entry, ...]:
         *(_library_entry(name) for name in LIBRARIES),
         Entry("FILE", "weights for one of the networks above, fine-tuned or not", needs="", ready=True),
         Entry("package.module:function", "your own code, which returns an nn.Module", needs="", ready=True),
+        Entry("net.toml", "your own network, described in a file: convscope networks --new", needs="", ready=True),
     )
 
 
@@ -120,7 +126,52 @@ def _library_entry(library: str) -> Entry:
     return Entry(f"{library}:NAME", what, needs=f"pip install 'convscope[{library}]'", ready=installed)
 
 
-def _find(spec: str | Path, weights: str | Path | None, weights_key: str | None) -> Found | Network:
+def _load_toml(
+    file: NetToml,
+    weights: str | Path | None,
+    weights_key: str | None,
+    place: Mapping[str, Any],
+    on_line: Callable[[str], None] | None,
+    network_options: Mapping[str, Any],
+) -> Network:
+    spec: str | Path = file.spec if file.source != "weights" else weights or file.spec
+    given = None if file.source == "weights" else weights or file.weights
+    overridden = {*network_options, *(["weights"] if weights else ())}
+    with file.blaming(file.source, without=overridden):
+        key = weights_key if weights else weights_key or file.values.get("weights_key")
+        found = _find(spec, given, key, folders=file.folders, options=file.values.get("factory_options"))
+    with file.blaming(without=overridden):
+        network = _network(found, file.name, place, on_line, {**file.options(), **network_options})
+        # Whether labels and sizes fit shows only when it runs; here, the line that is wrong can still be named.
+        _ = network.classes
+    return network
+
+
+def _network(
+    found: Found | Network,
+    name: str,
+    place: Mapping[str, Any],
+    on_line: Callable[[str], None] | None,
+    options: Mapping[str, Any],
+) -> Network:
+    if isinstance(found, Network):
+        if options:
+            raise NetworkError(f"{name} returned a Network; set {', '.join(options)} there")
+        return found
+    if found.match is not None and on_line is not None:
+        on_line(found.match.summary)
+    return Network(found.module.to(**place), **{"name": name, **found.options, **options})
+
+
+def _find(
+    spec: str | Path,
+    weights: str | Path | None,
+    weights_key: str | None,
+    *,
+    folders: Sequence[Path] = (),
+    options: Mapping[str, Any] | None = None,
+) -> Found | Network:
+    """What `spec` names; a function is looked for in `folders` and called with `options`."""
     text = str(spec)
     state = None if weights is None else read_state_dict(weights, key=weights_key)
     library, _, name = text.partition(":")
@@ -132,20 +183,23 @@ def _find(spec: str | Path, weights: str | Path | None, weights_key: str | None)
         if weights is not None:
             raise NetworkError(f"got two files of weights, {spec} and {weights}; expected a network and one file")
         return recognize(read_state_dict(spec, key=weights_key), Path(spec).name)
-    if FACTORY.fullmatch(text):
-        return find_factory(text, state)
+    if FUNCTION.fullmatch(text):
+        return find_factory(text, state, folders=folders, options=options)
     ways = ", ".join(entry.name for entry in available()[len(BUNDLED) :])
     raise NetworkError(f"no network {text!r}; {nearest(text, BUNDLED)}; or one of {ways}")
+
+
+def _is_toml(spec: str | Path) -> bool:
+    return Path(spec).suffix.lower() == ".toml"
 
 
 def _is_file(spec: str | Path) -> bool:
     return isinstance(spec, Path) or Path(spec).suffix in WEIGHTS_SUFFIXES or Path(spec).is_file()
 
 
-def _moved(module: nn.Module, device: str | torch.device) -> nn.Module:
-    try:
-        return module.to(device)
-    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without that kind of device
-        raise NetworkError(
-            f"device {str(device)!r} can't be used here ({str(error).splitlines()[0]}); try cpu"
-        ) from error
+def _name(spec: str | Path) -> str:
+    """What recipes call it; they never hold an absolute path."""
+    library, colon, path = (
+        str(spec).rpartition(":") if str(spec).partition(":")[0] in LIBRARIES else ("", "", str(spec))
+    )
+    return library + colon + (Path(path).name if Path(path).is_absolute() else path)

@@ -1,5 +1,6 @@
 """The names and shapes of a state dict against those of a module."""
 
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from convscope.errors import WeightsError
 # A count of training steps, which files from elsewhere often lack.
 STEP_COUNT = "num_batches_tracked"
 SHOWN = 4
+# What the copies of weights that are averaged over training are called.
+AVERAGED = re.compile(r"(?<![a-z])ema(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ def common_prefix(keys: Collection[str], wanted: Collection[str]) -> str:
     >>> common_prefix(["module.net.fc.weight", "module.net.fc.bias", "loss.weight"], ["fc.weight", "fc.bias"])
     'module.net.'
 
+    Of trained weights and their moving average, under names such as `ema_model.`, the trained ones are wanted.
+
     Raises
     ------
     WeightsError
@@ -108,6 +113,7 @@ def common_prefix(keys: Collection[str], wanted: Collection[str]) -> str:
                 counts[key.removesuffix(rest)] += 1
     most = max(counts.values())
     best = [prefix for prefix, count in counts.items() if count == most]
+    best = [prefix for prefix in best if not AVERAGED.search(prefix)] or best
     if len(best) > 1 and "" not in best and 2 * most > len(wanted):
         names = ", ".join(sorted(prefix.rstrip(".") for prefix in best))
         raise WeightsError(f"the weights fit {len(best)} times; name one as the weights key: {names}")

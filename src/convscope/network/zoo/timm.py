@@ -31,6 +31,20 @@ def find_timm(name: str, state: Mapping[str, Tensor] | None) -> Found:
     return Found(module.eval(), _options(timm, module, classes), match)
 
 
+def data_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """How images are fed, in the words of `Network`, from a data configuration as timm resolves it."""
+    channels, *input_size = config["input_size"]
+    return {
+        "channels": channels,
+        "input_size": tuple(input_size),
+        "mean": tuple(config["mean"]),
+        "std": tuple(config["std"]),
+        "fit": FITS.get(config["crop_mode"], "crop"),
+        "crop_fraction": config["crop_pct"],
+        "interpolation": "bilinear" if config["interpolation"] == "bilinear" else "bicubic",
+    }
+
+
 def _published(timm: Any, name: str) -> Any:
     try:
         return timm.create_model(name, pretrained=True)
@@ -42,15 +56,5 @@ def _published(timm: Any, name: str) -> Any:
 
 
 def _options(timm: Any, module: nn.Module, classes: int) -> dict[str, Any]:
-    config = timm.data.resolve_model_data_config(module)
-    channels, *input_size = config["input_size"]
-    return {
-        "channels": channels,
-        "input_size": tuple(input_size),
-        "mean": tuple(config["mean"]),
-        "std": tuple(config["std"]),
-        "labels": imagenet_labels() if classes == IMAGENET_CLASSES else None,
-        "fit": FITS.get(config["crop_mode"], "crop"),
-        "crop_fraction": config["crop_pct"],
-        "interpolation": "bilinear" if config["interpolation"] == "bilinear" else "bicubic",
-    }
+    labels = imagenet_labels() if classes == IMAGENET_CLASSES else None
+    return {**data_options(timm.data.resolve_model_data_config(module)), "labels": labels}

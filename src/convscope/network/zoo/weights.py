@@ -167,7 +167,9 @@ def _refusal(path: Path, message: str) -> WeightsError:
     else:
         reason = f"is pickled in a way that can't be read safely ({unsupported[0] if unsupported else message})"
     return WeightsError(
-        f"{path.name} {reason}; expected tensors only. Whoever trusts the file converts it once:\n"
-        f'    state = torch.load("{path.name}", weights_only=False)["state_dict"]  # of a model: .state_dict()\n'
-        f'    safetensors.torch.save_file(state, "{path.stem}.safetensors")'
+        f"{path.name} {reason}; expected tensors only. Whoever trusts the file converts it once, in Python with torch "
+        "(instead of its state_dict, a whole model's .state_dict()):\n"
+        # With a semicolon, since the command line joins the two.
+        f'    state = torch.load("{path.name}", weights_only=False)["state_dict"];\n'
+        f'    torch.save(state, "{path.stem}-weights.pth")'
     )
