@@ -196,6 +196,9 @@ COVERED = {
     ),
     "mean over rows, axis by another name": Case(lambda x: x.mean(axis=2)),  # type: ignore[call-overload]
     "deviation over channels, unbiased": Case(lambda x: x.std(1, True)),
+    "mean over channels, kept by another name": Case(
+        lambda x: x.mean(1, keepdims=True)  # type: ignore[call-overload]
+    ),
     "rows from the last": Case(lambda x: x.flip(2)),
 }
 

@@ -3,6 +3,7 @@
 import copy
 from collections import OrderedDict
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import convscope as cs
-from convscope.errors import ImageError, TargetError
+from convscope.errors import ImageError, NetworkError, TargetError
 
 LABELS = ("tabby", "tiger cat", "Golden Retriever", "crane", "crane")
 
@@ -144,22 +145,37 @@ def test_a_function_is_given_the_logits(function: Callable[[Tensor], Tensor]) ->
     assert NET.target(function).needs_output
 
 
-def test_a_function_is_given_all_where_the_logits_can_not_be_told() -> None:
-    class TwoHeads(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.one, self.two = nn.Linear(12, 2), nn.Linear(12, 3)
+class TwoHeads(nn.Module):
+    """Returns its two answers as it is told to."""
 
-        def forward(self, x: Tensor) -> dict[str, Tensor]:
-            return {"one": self.one(x.flatten(1)), "two": self.two(x.flatten(1))}
+    def __init__(self, together: Callable[[Tensor, Tensor], Any]) -> None:
+        super().__init__()
+        self.one, self.two, self.together = nn.Linear(12, 2), nn.Linear(12, 3), together
 
-    module = TwoHeads()
-    net = cs.Network(module, input_size=2, output=lambda out: out["one"])
-    image = torch.rand(3, 2, 2)
-    torch.testing.assert_close(net.gradient(image, 1).flatten(), module.one.weight[1])
-    raw = cs.Network(module, input_size=2)
-    weights = raw.gradient(image, lambda out: out["two"][:, 0]).flatten()
-    torch.testing.assert_close(weights, module.two.weight[0])
+    def forward(self, x: Tensor) -> Any:
+        return self.together(self.one(x.flatten(1)), self.two(x.flatten(1)))
+
+
+TOGETHER: dict[str, tuple[Callable[[Tensor, Tensor], Any], Callable[[Any], Tensor]]] = {
+    "a dict": (lambda one, two: {"one": one, "two": two}, lambda out: out["two"]),
+    "a tuple": (lambda one, two: (one, two), lambda out: out[1]),
+    "a dict, first the loss": (lambda one, two: {"loss": one.sum(), "two": two, "one": one}, lambda out: out["two"]),
+    "an object": (lambda one, two: SimpleNamespace(one=one, two=two), lambda out: out.two),
+}
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_function_is_given_all_where_the_logits_can_not_be_told(name: str, size: int) -> None:
+    together, second = TOGETHER[name]
+    module = TwoHeads(together)
+    batch = torch.rand(size, 3, 2, 2)
+    for net in (cs.Network(module, input_size=2), cs.Network(module, input_size=2, output=second)):
+        asked = (lambda out: second(out)[:, 0]) if net.output is None else (lambda out: out[:, 0])
+        for weights in net.gradient(batch, asked).flatten(1):
+            torch.testing.assert_close(weights, module.two.weight[0])
+    with pytest.raises(NetworkError, match="say which are the logits"):
+        cs.Network(module, input_size=2).gradient(batch, 0)
 
 
 WRONG: dict[str, Callable[[Tensor], Any]] = {

@@ -259,8 +259,12 @@ def test_a_mask_is_an_input_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     mask.paste(255, (0, 0, 100, 100))
     mask.save(tmp_path / "mask.png")
     image = net.prepare(cs.read_image("chelsea"))
-    result = cs.saliency(net, image, f"blocks.3:1@{tmp_path / 'mask.png'}")
-    assert str(tmp_path) not in result.recipe.to_json()
+    (tmp_path / "my masks").mkdir()
+    mask.save(tmp_path / "my masks" / "left side.png")
+    for path in (tmp_path / "mask.png", tmp_path / "my masks" / "left side.png"):
+        recipe = cs.saliency(net, image, f"blocks.3:1@{path} - blocks.3:2").recipe
+        assert str(tmp_path) not in recipe.to_json()
+        assert recipe.parameters["target"] == f"blocks.3:1@{path.name} - blocks.3:2"
     monkeypatch.chdir(tmp_path)
     cs.saliency(net, image, "blocks.3:1@mask.png").save(tmp_path / "map.png")
     loudly(tmp_path / "map.png")

@@ -273,8 +273,8 @@ class Network:
         Parameters
         ----------
         target
-            A label, `class:207`, `LAYER:CHANNEL@ROW,COLUMN`, … (see `Target`), a class's index, or a function from the
-            network's output to one number an image.
+            A label, `class:207`, `LAYER:CHANNEL@ROW,COLUMN`, … (see `Target`), a class's index, or a function from what
+            the module returns (or `output` takes out of it) to one number an image.
         rule
             How rectifiers pass it back: "gradient", "guided" or "deconvnet" (see `convscope.network.rules`).
         smooth
@@ -296,7 +296,7 @@ class Network:
             asked = self.target(target, image)
             with rules.applied(rule, smooth=smooth) as applied:
                 output, kept = self._run(batch, asked.layers, whole=asked.needs_output)
-            score = asked.score(self._asked_output(asked, output), kept)
+            score = asked.score(self._asked_output(asked, output), kept, count=len(batch))
             if score.requires_grad:
                 applied.check(score)
                 (gradient,) = torch.autograd.grad(score.sum(), batch, allow_unused=True)
@@ -316,10 +316,13 @@ class Network:
         if isinstance(target, str):
             return grammar.parse(target)
         try:
-            return grammar.of_class(operator.index(target))
-        except TypeError as error:
+            index = operator.index(target) if not isinstance(target, bool) else None
+        except TypeError:
+            index = None
+        if index is None:
             got = type(target).__name__
-            raise TargetError(f"got a target of type {got}; expected {GRAMMAR}, an index or a function") from error
+            raise TargetError(f"got a target of type {got}; expected {GRAMMAR}, an index or a function")
+        return grammar.of_class(index)
 
     def recipe(
         self,
@@ -387,15 +390,10 @@ class Network:
         return class_logits(plain, self.head)
 
     def _asked_output(self, target: Target, output: Any) -> Any:
-        """A function target gets the logits where they can be told, and else all that the module returned."""
-        if not target.needs_output:
-            return None
-        try:
-            return self._logits(output)
-        except NetworkError:
-            if target.function is None:
-                raise
-            return output
+        """What a target looks at: the classes' logits; for a function, what the module returned."""
+        if target.function is None:
+            return self._logits(output) if target.needs_output else None
+        return self.output(output) if self.output is not None else output
 
     def _read_mask(self, path: str) -> Mask:
         """A mask of a picture or of the prepared image, bright where it counts, as it lies on the input."""

@@ -11,7 +11,6 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from convscope.errors import TargetError, nearest
 from convscope.network.layers import Layers
-from convscope.network.trace import tensors_in
 
 GRAMMAR = "a label, class:N, LAYER, LAYER:CHANNEL, LAYER:CHANNEL@ROW,COLUMN, TARGET@mask.png, or two with ' - ' between"
 
@@ -79,13 +78,12 @@ class Target:
         """The pictures of its masks, as they were read."""
         return tuple(term.mask.picture for term in self.terms if term.mask is not None)
 
-    def score(self, output: Any, layers: Mapping[str, Tensor]) -> Tensor:
-        """The target's value for each image of the batch, `(N,)`."""
+    def score(self, output: Any, layers: Mapping[str, Tensor], *, count: int | None = None) -> Tensor:
+        """The target's value for each image of the batch, `(N,)`; a function's is checked to be `count` numbers."""
         if self.function is None:
             return torch.stack([term.value(output, layers) for term in self.terms]).sum(dim=0)
         score: Any = self.function(output)
-        count = len(next(tensors_in(output)))
-        if not isinstance(score, Tensor) or tuple(score.shape) != (count,):
+        if not isinstance(score, Tensor) or score.dim() != 1 or len(score) != (count or len(score)):
             got = f"a tensor of shape {tuple(score.shape)}" if isinstance(score, Tensor) else type(score).__name__
             raise TargetError(f"the target function returned {got}; it must return one number an image, shape (N,)")
         return score
