@@ -194,7 +194,7 @@ def test_nothing_is_left_behind(training: bool) -> None:
             fault(net)
         assert watch(module) == before
     assert module.heard == []
-    assert "1 hooks on the module are not run" in net.notes
+    assert "hooks on the module are not run: 1 found" in net.notes
 
 
 def test_dropout_and_batch_norm_are_evaluated_whatever_the_mode() -> None:
@@ -302,6 +302,11 @@ def test_what_cannot_be_traced_runs_and_says_so() -> None:
         torch.testing.assert_close(net.logits(image), module(image[None])[0])
         assert net.gradient(image, 0, rule="guided").shape == (3, 8, 8)
     assert net.capture(dark, ["other"])["other"].shape == (4, 6, 6)
+    assert net.gradient(dark, "other:1@2,2").abs().max() > 0
+    with pytest.raises(LayerError, match="not run for this image"):
+        net.capture(bright, ["other"])
+    with pytest.raises(TargetError, match="not run for this image"):
+        net.gradient(bright, "other:1")
     assert watch(module) == before
 
 

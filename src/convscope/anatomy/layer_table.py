@@ -68,8 +68,9 @@ class LayerTable:
     def summary(self) -> str:
         """The totals in a line."""
         channels, rows, columns = self.input_shape
+        layers = "layer" if len(self.rows) == 1 else "layers"
         return (
-            f"{self.network}: {len(self.rows)} layers, {self.total_parameters:,} parameters, "
+            f"{self.network}: {len(self.rows)} {layers}, {self.total_parameters:,} parameters, "
             f"{self.multiply_adds:,} multiply-adds for an image of {channels}×{rows}×{columns}"
         )
 
@@ -90,7 +91,7 @@ def layer_table(network: Network, layers: Sequence[str] | None = None) -> LayerT
     >>> print(layer_table(cs.load("efficientnet-lite0"), ["stem.conv"]))
     layer      kind         output      kernel  stride  parameters  multiply-adds  receptive field  step  start
     stem.conv  convolution  32×112×112  3×3          2         864     10,838,016                3     2      0
-    efficientnet-lite0: 1 layers, 4,652,008 parameters, 10,838,016 multiply-adds for an image of 3×224×224
+    efficientnet-lite0: 1 layer, 4,652,008 parameters, 10,838,016 multiply-adds for an image of 3×224×224
     """
     known = network.layers
     rows = tuple(known[name] for name in (known if layers is None else layers))

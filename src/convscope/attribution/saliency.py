@@ -44,4 +44,4 @@ def saliency(
     values = network.gradient(image, asked, rule=rule, smooth=smooth)
     parameters = {"target": asked.text, "rule": rule, "smooth": smooth}
     recipe = network.recipe("saliency", parameters, images=[image, *asked.masks])
-    return Attribution(values, image, asked.text, recipe, unit="logit per pixel value")
+    return Attribution(values, image, asked.text, recipe, unit=f"{asked.unit} per pixel value")

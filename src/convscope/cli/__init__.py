@@ -1,6 +1,7 @@
 """The command line. Commands parse, call the library and write; torch is imported only when one runs."""
 
 import sys
+from io import TextIOWrapper
 
 
 def main() -> None:
@@ -8,6 +9,9 @@ def main() -> None:
     from convscope.cli.app import app
     from convscope.errors import ConvscopeError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal or file that lacks a character gets another
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         app(arguments, prog_name="convscope")

@@ -76,13 +76,15 @@ def explain(
     net = load_network(network, weights, weights_key, device)
     prepared = net.read(image)
     targets = target
+    best = None
     if not targets:
         best = net.predict(prepared, top=1)[0]
-        say(f"target: {best.label} ({best.probability:.1%})")
         targets = [f"class:{best.index}"]
     result = explanation(
         net, prepared, targets, rules=cast("list[Rule]", rule) or RULES, smooth="positive" if smooth else None
     )
+    if best is not None:
+        say(f"target: {best.label} ({best.probability:.1%})")
     figure = out or file_name(image, "explanation")
     write(result, figure, style=style)
     for row in result.maps:

@@ -54,5 +54,6 @@ def file_name(*parts: str, suffix: str = ".png") -> Path:
     PosixPath('dog-class-207-guided.png')
     """
     stem = Path(parts[0]).stem
-    words = ["".join(each if each.isalnum() or each in "._" else "-" for each in part) for part in (stem, *parts[1:])]
+    spoken = [part.replace(" - ", " minus ").replace(" + ", " plus ") for part in parts[1:]]
+    words = ["".join(each if each.isalnum() or each in "._" else "-" for each in part) for part in (stem, *spoken)]
     return Path("-".join(word.strip("-") for word in words if word) + suffix)

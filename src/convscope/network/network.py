@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from convscope import __version__
-from convscope.errors import NetworkError, TargetError
+from convscope.errors import LayerError, NetworkError, TargetError
 from convscope.image.check import check_image
 from convscope.image.provenance import recall, remember
 from convscope.image.read import read_image
@@ -121,7 +121,7 @@ class Network:
         place(self.input_size, self.input_size, fit=fit, crop_fraction=crop_fraction)  # says what is wrong with them
         self._runner = Runner(module)
         self._fed_shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
-        self._checksum: tuple[tuple[int, ...], str] | None = None
+        self._checksum: tuple[object, str] | None = None
 
     def __repr__(self) -> str:
         rows, columns = self.input_size
@@ -150,7 +150,7 @@ class Network:
                 "else needs the graph are not available"
             )
         if self._runner.foreign_hooks:
-            notes.append(f"{self._runner.foreign_hooks} hooks on the module are not run")
+            notes.append(f"hooks on the module are not run: {self._runner.foreign_hooks} found")
         return tuple(notes)
 
     @property
@@ -166,14 +166,14 @@ class Network:
     @property
     def weights_sha256(self) -> str:
         """SHA-256 over names, types, shapes and values of the module's parameters and buffers, as they are now."""
-        state = {name: value for name, value in self.module.state_dict().items() if isinstance(value, Tensor)}
-        versions = tuple(0 if value.is_inference() else value._version for value in state.values())
-        if self._checksum is None or self._checksum[0] != versions:
+        seen = self._runner.state()
+        if self._checksum is None or self._checksum[0] != seen:
+            state = {name: value for name, value in self.module.state_dict().items() if isinstance(value, Tensor)}
             digest = hashlib.sha256()
             for name, value in sorted(state.items()):
                 digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
                 digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-            self._checksum = versions, digest.hexdigest()
+            self._checksum = seen, digest.hexdigest()
         return self._checksum[1]
 
     @property
@@ -263,6 +263,11 @@ class Network:
         wanted = {name: known[name].name for name in ([layers] if isinstance(layers, str) else layers)}
         with torch.no_grad():
             _, kept = self._run(batch, tuple(wanted.values()), whole=False)
+        for name, own in wanted.items():
+            if own not in kept:
+                raise LayerError(
+                    f"layer {name!r} is not run for this image: the network's path depends on what it sees"
+                )
         return {name: kept[own][0] if single else kept[own] for name, own in wanted.items()}
 
     def gradient(
@@ -361,8 +366,7 @@ class Network:
         return (image[None], True) if image.dim() == 3 else (image, False)
 
     def _run(self, batch: Tensor, layers: Sequence[str] = (), *, whole: bool = True) -> tuple[Any, dict[str, Tensor]]:
-        runnable = self._runnable(tuple(batch.shape[1:]))
-        return runnable.graph.run(self._fed(batch), layers, whole=whole)
+        return self._runnable(tuple(batch.shape[1:])).graph.run(self._fed(batch), layers, whole=whole)
 
     def _runnable(self, shape: tuple[int, ...]) -> Runnable:
         """What runs images of this shape."""

@@ -47,11 +47,13 @@ class Operation:
         if self._rest:
             rest = args[len(self._names) :]
             bound[self._rest] = rest[0] if len(rest) == 1 and isinstance(rest[0], (list, tuple)) else rest
-        named = {"dim" if name == "axis" else name: value for name, value in kwargs.items()}
+        named = {_NUMPYS.get(name, name): value for name, value in kwargs.items()}
         bound.update((name, value) for name, value in named.items() if name in bound)
         return Call(bound)
 
 
+# Torch also takes NumPy's names of arguments.
+_NUMPYS = {"axis": "dim", "keepdims": "keepdim", "x2": "other"}
 _DEFAULTS: dict[str, Any] = {
     "": None, "None": None, "True": True, "False": False, "0": 0, "1": 1, "-1": -1, "0.0": 0.0,
 }  # fmt: skip

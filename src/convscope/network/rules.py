@@ -42,7 +42,8 @@ class _Rectifier(torch.autograd.Function):
     def forward(ctx: Any, z: Tensor, bounds: Bounds, rule: Rule, in_place: bool) -> Tensor:
         low, high = bounds
         ctx.rule, ctx.bounds, ctx.gate = rule, bounds, False
-        ctx.save_for_backward((z > low) & (z < high))
+        # The mask [low < z < high] as numbers, in one pass. The result would do as well, were it not overwritten later.
+        ctx.save_for_backward(torch.ops.aten.hardtanh_backward(z.new_ones(()).expand_as(z), z, low, high))
         if not in_place:
             return z.clamp(low, high)
         ctx.mark_dirty(z)

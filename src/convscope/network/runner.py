@@ -40,7 +40,7 @@ class Runner:
         self._replica = Replica(module)
         self._runnables: OrderedDict[tuple[int, ...], Runnable] = OrderedDict()
         self._lock = RLock()
-        self._places, self._versions = self._state()
+        self._places, self._versions = self.state()
 
     @property
     def foreign_hooks(self) -> int:
@@ -63,7 +63,7 @@ class Runner:
 
     def _follow(self) -> None:
         """Begin anew where the user's module has moved (`module.to(…)`) or trained since in a way we can't see."""
-        places, versions = self._state()
+        places, versions = self.state()
         if places != self._places:
             self._replica = Replica(self._module)
             self._runnables.clear()
@@ -73,8 +73,10 @@ class Runner:
                 del self._runnables[key]
         self._places, self._versions = places, versions
 
-    def _state(self) -> tuple[list[int], list[int]]:
-        tensors = [*self._module.parameters(), *self._module.buffers()]
+    def state(self) -> tuple[list[int], list[int]]:
+        """Where the module's tensors are, and how often each was written to: other numbers, other weights."""
+        kept = (each for module in self._module.modules() for each in (module._parameters, module._buffers))
+        tensors = [tensor for each in kept for tensor in each.values() if tensor is not None]
         return [each.data_ptr() for each in tensors], [0 if each.is_inference() else each._version for each in tensors]
 
     def _made(self, shape: tuple[int, ...], like: Tensor) -> Runnable:

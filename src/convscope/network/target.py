@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,6 +28,8 @@ class Term:
 
     def value(self, output: Tensor, layers: Mapping[str, Tensor]) -> Tensor:
         """The term for each image of the batch, `(N,)`: the mean over all that it doesn't pin down."""
+        if self.layer is not None and self.layer not in layers:
+            raise TargetError(f"layer {self.layer!r} is not run for this image: the path depends on what is seen")
         values = output if self.layer is None else layers[self.layer]
         if self.channel is not None:
             values = values[:, self.channel] if values.dim() > 1 else values
@@ -74,6 +77,13 @@ class Target:
         return self.function is not None or any(term.layer is None for term in self.terms)
 
     @property
+    def unit(self) -> str:
+        """What its value is counted in."""
+        if self.function is not None:
+            return "target"
+        return "activation" if self.layers else "logit"
+
+    @property
     def masks(self) -> tuple[Tensor, ...]:
         """The pictures of its masks, as they were read."""
         return tuple(term.mask.picture for term in self.terms if term.mask is not None)
@@ -114,7 +124,8 @@ class Grammar:
         parts = re.split(r"\s+([-+])\s+", text.strip())
         signs = [1, *(1 if sign == "+" else -1 for sign in parts[1::2])]
         terms = [self._term(part, sign) for part, sign in zip(parts[::2], signs, strict=True)]
-        return Target(_without_folders(text.strip()), tuple(terms))
+        parts[::2] = map(_without_folder, parts[::2])
+        return Target(" ".join(parts), tuple(terms))
 
     def of_class(self, index: int) -> Target:
         """The logit of class `index`."""
@@ -134,7 +145,7 @@ class Grammar:
 
     def _term(self, text: str, sign: int) -> Term:
         subject, _, place = text.rpartition("@")
-        if subject and not re.fullmatch(r"\d+,\s*\d+", place):
+        if subject and not re.fullmatch(r"[-+\d,\s]*", place):
             return replace(self._term(subject, sign), mask=self.read_mask(place))
         if index := re.fullmatch(r"class:(\d+)", text):
             return Term(sign, None, self._checked_class(int(index[1]), text))
@@ -173,13 +184,14 @@ class Grammar:
         return Term(sign, layer.name, channel, (row, column))
 
 
-def _without_folders(text: str) -> str:
-    """The text with masks by their files' names alone: what a recipe may say of them.
+def _without_folder(text: str) -> str:
+    """A term's text with its mask by the file's name alone: what a recipe may say of it.
 
-    >>> _without_folders("road@masks/left.png - road@right.png")
-    'road@left.png - road@right.png'
+    >>> _without_folder("road@my masks/left side.png")
+    'road@left side.png'
     """
-    return re.sub(r"@(\S*[/\\\\])", "@", text)
+    subject, at, place = text.rpartition("@")
+    return f"{subject}{at}{Path(place).name}" if subject else text
 
 
 TargetLike = str | int | Target | Callable[[Any], Tensor]

@@ -16,12 +16,13 @@ from convscope.anatomy.sliding_product import sliding_product
 from convscope.attribution.activations import activations
 from convscope.attribution.saliency import saliency
 from convscope.errors import ConvscopeError, RecipeError, nearest
-from convscope.image.provenance import recall
+from convscope.image.provenance import recall, remember
 from convscope.image.read import read_image
 from convscope.image.recipe import Input, Recipe
 from convscope.image.write import read_recipe
 from convscope.network.network import Network
-from convscope.network.zoo import WEIGHTS_SUFFIXES, load
+from convscope.network.zoo import LIBRARIES, WEIGHTS_SUFFIXES, load
+from convscope.network.zoo.user_code import FUNCTION
 from convscope.plates.explanation import explanation
 from convscope.render.result import Pictured
 
@@ -50,8 +51,8 @@ def redo(
     """Make `picture` again as `out` from the recipe in it; on the same machine, byte for byte.
 
     The input is looked for by its name and checksum beside the picture and among the bundled photographs; `source`
-    says where else it is. A network's `net.toml` is looked for beside the picture and in the working folder; `network`
-    says what else to load, and `weights` names the file of weights where one was given. Returns warnings: what is not
+    says where else it is. A network that is somebody's own code is never run because a picture names it: `network` says
+    that it may, and where it is. `weights` names the file of weights where one was given. Returns warnings: what is not
     here as it was then.
 
     Raises
@@ -83,8 +84,9 @@ def _result(recipe: Recipe, folder: Path, source: str | None, network: str | Non
     beside = options.pop("beside", [])
     networks = []
     if recipe.network is not None:
-        networks = [_network(network or recipe.network, recipe, recipe.weights, folder, weights)]
-        networks += [_network(each["network"], recipe, each["weights"], folder, None) for each in beside]
+        names = [network or _harmless(recipe.network), *(_harmless(each["network"]) for each in beside)]
+        checksums = [recipe.weights, *(each["weights"] for each in beside)]
+        networks = [_network(*both, recipe, folder, weights) for both in zip(names, checksums, strict=True)]
     found = [_found(given, folder, source) for given in recipe.inputs]
     images = [networks[0].prepare(image) if networks and given.prepared else image
               for given, (_, image) in zip(recipe.inputs, found, strict=True)]  # fmt: skip
@@ -100,7 +102,16 @@ def _with_place(value: Any, name: str, place: str) -> Any:
     return value.replace(f"@{name}", f"@{place}") if isinstance(value, str) else value
 
 
-def _network(name: str, recipe: Recipe, checksum: str | None, folder: Path, weights: str | None) -> Network:
+def _harmless(name: str) -> str:
+    """The name itself, if loading that network runs none but convscope's and its libraries' code."""
+    if name.endswith(".toml") or (FUNCTION.fullmatch(name) and name.partition(":")[0] not in LIBRARIES):
+        raise RecipeError(
+            f"made with {name!r}, which is code of its own; if you trust it, name it with --network {name}"
+        )
+    return name
+
+
+def _network(name: str, checksum: str | None, recipe: Recipe, folder: Path, weights: str | None) -> Network:
     """The network of that name or file, with the weights and the feeding of the recipe."""
     if (folder / name).is_file():
         name = str(folder / name)
@@ -138,7 +149,7 @@ def _found(given: Input, folder: Path, source: str | None) -> tuple[str, Tensor]
         except ConvscopeError:
             continue
         if recall(image).sha256 == given.sha256:
-            return place, image
+            return place, remember(image, given)
     what = "a tensor in memory, which no file holds" if given.name is None else f"{given.name!r}"
     raise RecipeError(
         f"made from {what} (SHA-256 {given.sha256[:12]}…): it is not beside the picture, not bundled"

@@ -55,7 +55,8 @@ def report(
     page.section("Prediction" if predictions else "Image", *_prediction(image, predictions))
     if chosen:
         page.section("Where it looks", *_saliency(network, image, chosen, predictions))
-    page.section("What its layers answer", *_activations(network, image, layers or typical_layers(network)))
+    shown = layers if layers is not None else [each for each in typical_layers(network) if _runs(network, image, each)]
+    page.section("What its layers answer", *_activations(network, image, shown))
     page.section("Its filters", *_filters(network))
     return page.section("Its layers", *_layers(network))
 
@@ -104,6 +105,14 @@ def _map(network: Network, image: Tensor, target: str, rule: Rule, label: str) -
     return figure(result.picture(), caption, recipe=result.recipe, alt=f"{label}, {caption}")
 
 
+def _runs(network: Network, image: Tensor, layer: str) -> bool:
+    """Whether this image comes by the layer at all, where the network's path depends on what it sees."""
+    try:
+        return bool(network.capture(image, [layer]))
+    except LayerError:
+        return False
+
+
 def _activations(network: Network, image: Tensor, layers: Sequence[str]) -> list[Html]:
     blocks: list[Html] = []
     for layer in layers:
@@ -119,16 +128,17 @@ def _activations(network: Network, image: Tensor, layers: Sequence[str]) -> list
 
 def _filters(network: Network) -> list[Html]:
     """The first convolution's filters, and those of the next that is neither 1×1 nor depthwise."""
+    try:
+        first = filters(network)
+    except LayerError as error:
+        return [paragraph(str(error))]
     later = [
         name
         for name, layer in network.layers.items()
         if layer.kind == "convolution" and max(layer.kernel or (1,)) > 1
-        if layer.weight is not None and layer.weight.shape[1] > 1
-    ][1:2]
-    try:
-        shown = [(filters(network), "Filters of the first layer, in the image's own colours")]
-    except LayerError as error:
-        return [paragraph(str(error))]
+        if layer.weight is not None and layer.weight.shape[1] > 1 and name != first.banks[0].layer
+    ][:1]
+    shown = [(first, "Filters of the first layer, in the image's own colours")]
     shown += [
         (filters(network, name), "Later filters: a row each, a tile for each channel they read") for name in later
     ]
