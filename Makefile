@@ -21,6 +21,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.accuracy
+	$(BIN)/python -m benchmarks.check
 
 clean:
 	rm -rf $(VENV) demo build dist

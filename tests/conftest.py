@@ -13,10 +13,10 @@ SHARED_IMAGES = Path(__file__).parents[2] / "shared" / "images"
 
 def _declare_torchvision_operators() -> None:
     """Torchvision's package expects two operators that its build for a CPU-only torch lacks; none is ever called."""
-    library = torch.library.Library("torchvision", "DEF")
+    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for name in ("nms", "qnms"):
         if not hasattr(torch.ops.torchvision, name):
-            library.define(f"{name}(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor")
+            library.define(f"{name}(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
     _libraries.append(library)
 
 

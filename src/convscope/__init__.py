@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from convscope.network.heads import Prediction
     from convscope.network.network import Network
     from convscope.network.zoo import load
+    from convscope.plates.checking.check import Check, check
     from convscope.plates.explanation import Explanation, explanation
     from convscope.plates.redo import redo
     from convscope.plates.report import report
@@ -64,6 +65,7 @@ _HOMES = {
     "network.heads": "Prediction",
     "network.network": "Network",
     "network.zoo": "load",
+    "plates.checking.check": "Check check",
     "plates.explanation": "Explanation explanation",
     "plates.redo": "redo",
     "plates.report": "report",

@@ -124,3 +124,4 @@ def test_every_command(folder: Path) -> None:
     assert answer["predictions"][0]["label"] in (folder / "report.html").read_text()
     run("redo", "figure.png", "--input", picture, "--network", "net.toml")
     assert (folder / "figure-again.png").read_bytes() == (folder / "figure.png").read_bytes()
+    run("check", "net.toml", "pictures")

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 import convscope as cs
 from convscope.errors import ImageError, LayerError, NetworkError, TargetError
+from convscope.network.heads import Head
+from convscope.network.rules import Rule
 
 # --- What it gives ---
 
@@ -61,7 +63,8 @@ def test_normalization_is_inside(tiny: nn.Module) -> None:
 def test_heads(tiny: nn.Module) -> None:
     image = torch.rand(3, 16, 16)
     logits = cs.Network(tiny, input_size=16).logits(image)
-    for head, expected in [("softmax", logits.softmax(0)), ("sigmoid", logits.sigmoid()), ("none", logits)]:
+    heads: dict[Head, Tensor] = {"softmax": logits.softmax(0), "sigmoid": logits.sigmoid(), "none": logits}
+    for head, expected in heads.items():
         first = cs.Network(tiny, input_size=16, head=head).predict(image, top=1)[0]
         assert first.index == int(logits.argmax())
         assert first.probability == pytest.approx(float(expected.max()))
@@ -174,7 +177,7 @@ CALLS: list[Callable[[cs.Network], object]] = [
 FAULTS: list[Callable[[cs.Network], object]] = [
     lambda net: net.capture(torch.rand(3, 8, 8), ["nowhere"]),
     lambda net: net.gradient(torch.rand(3, 8, 8), "class:9"),
-    lambda net: net.gradient(torch.rand(3, 8, 8), lambda out: 1 / 0, rule="guided"),
+    lambda net: net.gradient(torch.rand(3, 8, 8), lambda out: out / (1 // 0), rule="guided"),
     lambda net: net.gradient(torch.rand(3, 8, 8), "conv:0", rule="guided"),
     lambda net: net.logits(torch.rand(3, 2, 2)),
     lambda net: net.logits(torch.rand(4, 8, 8)),
@@ -209,7 +212,7 @@ def test_two_threads_at_once(tiny: nn.Module) -> None:
     before = watch(tiny)
     net = cs.Network(tiny, input_size=16)
     images = torch.rand(8, 3, 16, 16)
-    rules = ["gradient", "guided", "deconvnet", "guided"]
+    rules: list[Rule] = ["gradient", "guided", "deconvnet", "guided"]
     expected = [[cs.Network(tiny, input_size=16).gradient(image, 1, rule=rule) for rule in rules] for image in images]
     failures: list[str] = []
 
@@ -337,7 +340,7 @@ class Holder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with self.lock:
-            return (self.conv(x) * self.scale).mean((2, 3))
+            return (self.conv(x) * self.scale).mean((2, 3))  # type: ignore[no-any-return]
 
 
 class BatchArithmetic(nn.Module):

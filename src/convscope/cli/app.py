@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from convscope import __version__
-from convscope.cli import anatomy, explain, networks, predict, report
+from convscope.cli import anatomy, check, explain, networks, predict, report
 
 app = typer.Typer(
     help="A microscope for convolutional networks: see what a CNN has learned.",
@@ -33,6 +33,7 @@ def _options(
 
 
 app.command()(predict.predict)
+app.command()(check.check)
 app.add_typer(anatomy.app, name="anatomy")
 app.command()(anatomy.filters)
 app.command()(explain.activations)

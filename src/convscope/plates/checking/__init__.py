@@ -1,0 +1,1 @@
+"""`check`: is a network fed as it was trained?"""
