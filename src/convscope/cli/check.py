@@ -12,10 +12,14 @@ _BAR = 30
 
 
 def check(
-    network: Annotated[str, typer.Argument(help="Which network, or its net.toml; `convscope networks` lists them.")],
+    network: Annotated[
+        str, typer.Argument(metavar="NETWORK", help="By name, or its net.toml; `convscope networks` lists them.")
+    ],
     folder: Annotated[
         Path,
-        typer.Argument(help="Photographs; with classes, told by a list, WordNet ids or folders' names, it sees more."),
+        typer.Argument(
+            metavar="FOLDER", help="Photographs; with classes, by a list, WordNet ids or folders' names, it sees more."
+        ),
     ],
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many photographs, drawn by --seed.")] = None,
     seed: Annotated[int, typer.Option(help="Which photographs are drawn, and which are tried first.")] = 0,

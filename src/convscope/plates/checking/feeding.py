@@ -95,7 +95,7 @@ class Feeding:
         """What differs from the current feeding, in words."""
         changes = [self.scaling.name] if self.scaling != current.scaling else []
         changes += [self.geometry.name] if self.geometry != current.geometry else []
-        changes += [f"labels {self.order.name}"] if self.order is not None else []
+        changes += [f"label order: {self.order.name}"] if self.order is not None else []
         return "; ".join(changes) or CURRENT
 
     def settings(self, network: Network) -> dict[str, object]:
