@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from convscope.anatomy.sliding_product import SlidingProduct, sliding_product
     from convscope.attribution.activations import Activations, activations
     from convscope.attribution.attribution import Attribution
+    from convscope.attribution.occlusion import Occlusion, occlusion
     from convscope.attribution.saliency import saliency
     from convscope.errors import (
         Cancelled,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from convscope.plates.explanation import Explanation, explanation
     from convscope.plates.redo import redo
     from convscope.plates.report import report
+    from convscope.progress import Progress
 
 # Where each public name lives. They are imported at first use, so that `import convscope` is instant.
 _HOMES = {
@@ -57,6 +59,7 @@ _HOMES = {
     "anatomy.sliding_product": "SlidingProduct sliding_product",
     "attribution.activations": "Activations activations",
     "attribution.attribution": "Attribution",
+    "attribution.occlusion": "Occlusion occlusion",
     "attribution.saliency": "saliency",
     "errors": "Cancelled ConvscopeError ImageError LayerError MissingExtra NetworkError RecipeError RuleError "
     "RuleMatchedNothing TargetError WeightsError",
@@ -69,6 +72,7 @@ _HOMES = {
     "plates.explanation": "Explanation explanation",
     "plates.redo": "redo",
     "plates.report": "report",
+    "progress": "Progress",
 }
 _HOME_OF = {name: f"convscope.{home}" for home, names in _HOMES.items() for name in names.split()}
 

@@ -164,7 +164,7 @@ def test_no_mark_is_found_where_it_says_nothing() -> None:
 
 def attribution(values: Tensor, image: Tensor) -> Attribution:
     recipe = Recipe(method="none", parameters={}, network=None, weights=None, threads=1, version="0")
-    return Attribution(values, image, "target", recipe, unit="logit")
+    return Attribution(values, image, "target", recipe, "logit", lambda network, image: attribution(values, image))
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 7), (2, 3, 5, 7), (1, 5, 7)])

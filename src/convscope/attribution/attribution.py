@@ -1,6 +1,7 @@
 """Attribution: signed values for every pixel, and the picture of them."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from convscope.errors import ImageError, nearest
 from convscope.image.recipe import Recipe
 from convscope.image.write import to_picture
+from convscope.network.network import Network
 from convscope.render.colours import Scale
 from convscope.render.grid import grid
 from convscope.render.heatmap import heatmap
@@ -25,7 +27,8 @@ class Attribution(Pictured):
     """How much each pixel matters to a target.
 
     `values` are signed and unscaled, `(C, H, W)` or `(H, W)`, with the batch in front if there was one; `image` is
-    what was looked at, `(C, H, W)` or `(N, C, H, W)` in [0, 1]; `unit` what one of the values is counted in.
+    what was looked at, `(C, H, W)` or `(N, C, H, W)` in [0, 1]; `unit` what one of the values is counted in; `again`
+    makes the same map of another network or image. `note` says in words what a map alone would not.
     """
 
     values: Tensor
@@ -33,6 +36,8 @@ class Attribution(Pictured):
     target: str
     recipe: Recipe
     unit: str
+    again: Callable[[Network, Tensor], "Attribution"] = field(repr=False, compare=False)
+    note: str = ""
 
     @property
     def heatmap(self) -> Tensor:

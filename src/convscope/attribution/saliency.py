@@ -1,5 +1,7 @@
 """Saliency: the gradient of a target with respect to the pixels, under three backward rules."""
 
+from functools import partial
+
 from torch import Tensor
 
 from convscope.attribution.attribution import Attribution
@@ -44,4 +46,5 @@ def saliency(
     values = network.gradient(image, asked, rule=rule, smooth=smooth)
     parameters = {"target": asked.text, "rule": rule, "smooth": smooth}
     recipe = network.recipe("saliency", parameters, images=[image, *asked.masks])
-    return Attribution(values, image, asked.text, recipe, unit=f"{asked.unit} per pixel value")
+    again = partial(saliency, target=asked, rule=rule, smooth=smooth)
+    return Attribution(values, image, asked.text, recipe, f"{asked.unit} per pixel value", again)

@@ -18,7 +18,8 @@ from convscope.image.read import read_image
 from convscope.image.recipe import JSON, Recipe
 from convscope.image.resize import CROP_FRACTION, Fit, Interpolation, fit_image, place, unfit_map
 from convscope.network import rules
-from convscope.network.heads import Head, Prediction, check_head, class_logits, plain_logits, probabilities
+from convscope.network.answers import Answers, Reader
+from convscope.network.heads import Head, Prediction, check_head
 from convscope.network.layers import Layers
 from convscope.network.normalization import ChannelOrder, Normalization
 from convscope.network.passage import pair
@@ -239,19 +240,37 @@ class Network:
         Where the output is maps, they follow: `(N, K, rows, columns)`. A single logit z is two: `(-z, z)`.
         """
         batch, single = self._batch(image)
-        with torch.no_grad():
-            output, _ = self._run(batch)
-        logits = self._logits(output)
+        logits = self.answers(batch).logits
         return logits[0] if single else logits
+
+    def score(self, image: Tensor, target: TargetLike) -> Tensor:
+        """The value of a target: a number without dimensions for an image, `(N,)` for a batch."""
+        batch, single = self._batch(image)
+        asked = self.target(target, image)
+        scores = self.answers(batch, [asked]).score(asked)
+        return scores[0] if single else scores
+
+    def feed(self, batch: Tensor) -> Tensor:
+        """What the module is fed for a batch `(N, C, H, W)`; never the batch itself, as the module may work in place."""
+        own = batch.to(self.device, self.dtype)
+        fed = self.normalize(own)
+        return fed.clone() if fed is batch else fed
+
+    def answers(self, batch: Tensor, targets: Sequence[Target] = ()) -> Answers:
+        """All that these targets ask about a batch `(N, C, H, W)`, by one forward pass; without any, its output."""
+        layers = tuple({layer: None for target in targets for layer in target.layers})
+        whole = not targets or any(target.needs_output for target in targets)
+        with torch.no_grad():
+            output, kept = self._run(batch, layers, whole=whole)
+        return Answers(output, kept, self._reader, len(batch))
 
     def predict(self, image: Tensor, top: int = 5) -> Any:
         """The `top` most probable classes, as a list of `Prediction`; for a batch, a list of such lists."""
         if self.classes is None:
             raise TargetError(f"{self.name} has no classes to predict: its output is maps; capture its layers instead")
-        logits = self.logits(image)
-        batch = logits[None] if image.dim() == 3 else logits
-        predictions = [self._predictions(row, top) for row in probabilities(batch, self.head)]
-        return predictions[0] if image.dim() == 3 else predictions
+        batch, single = self._batch(image)
+        predictions = [self._predictions(row, top) for row in self.answers(batch).probabilities]
+        return predictions[0] if single else predictions
 
     def capture(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """The outputs of `layers`, by the names asked for: each `(C, H, W)` or `(C,)`, with the batch in front of it.
@@ -301,7 +320,7 @@ class Network:
             asked = self.target(target, image)
             with rules.applied(rule, smooth=smooth) as applied:
                 output, kept = self._run(batch, asked.layers, whole=asked.needs_output)
-            score = asked.score(self._asked_output(asked, output), kept, count=len(batch))
+            score = Answers(output, kept, self._reader, len(batch)).score(asked)
             if score.requires_grad:
                 applied.check(score)
                 (gradient,) = torch.autograd.grad(score.sum(), batch, allow_unused=True)
@@ -366,38 +385,25 @@ class Network:
         return (image[None], True) if image.dim() == 3 else (image, False)
 
     def _run(self, batch: Tensor, layers: Sequence[str] = (), *, whole: bool = True) -> tuple[Any, dict[str, Tensor]]:
-        return self._runnable(tuple(batch.shape[1:])).graph.run(self._fed(batch), layers, whole=whole)
+        return self._runnable(tuple(batch.shape[1:])).graph.run(self.feed(batch), layers, whole=whole)
 
     def _runnable(self, shape: tuple[int, ...]) -> Runnable:
         """What runs images of this shape."""
         if shape not in self._fed_shapes:
-            self._fed_shapes[shape] = tuple(self._fed(torch.zeros(1, *shape)).shape[1:])
+            self._fed_shapes[shape] = tuple(self.feed(torch.zeros(1, *shape)).shape[1:])
         return self._runner.at(self._fed_shapes[shape], self._like)
 
-    def _fed(self, batch: Tensor) -> Tensor:
-        """What the module is fed for a batch; never the batch itself, since the module may work in place."""
-        own = batch.to(self.device, self.dtype)
-        fed = self.normalize(own)
-        return fed.clone() if fed is batch else fed
-
     def _classes(self, runnable: Runnable) -> int | None:
-        shape = self._logits(runnable.output).shape
+        shape = self._reader.logits(runnable.output).shape
         if len(shape) > 2 and self.labels is None:
             return None
         if self.labels is not None and len(self.labels) != shape[1]:
             raise NetworkError(f"got {len(self.labels)} labels for a network with {shape[1]} outputs")
         return shape[1]
 
-    def _logits(self, output: Any) -> Tensor:
-        """The classes' logits `(N, K, …)` in what the module returned."""
-        plain = self.output(output) if self.output is not None else plain_logits(output, self.name)
-        return class_logits(plain, self.head)
-
-    def _asked_output(self, target: Target, output: Any) -> Any:
-        """What a target looks at: the classes' logits; for a function, what the module returned."""
-        if target.function is None:
-            return self._logits(output) if target.needs_output else None
-        return self.output(output) if self.output is not None else output
+    @property
+    def _reader(self) -> Reader:
+        return Reader(self.head, self.output, self.name)
 
     def _read_mask(self, path: str) -> Mask:
         """A mask of a picture or of the prepared image, bright where it counts, as it lies on the input."""

@@ -77,6 +77,13 @@ class Target:
         return self.function is not None or any(term.layer is None for term in self.terms)
 
     @property
+    def index(self) -> int | None:
+        """The class that it is, None where it is no single class."""
+        (term,) = self.terms if len(self.terms) == 1 else (None,)
+        plain = term is not None and term.layer is None and term.sign == 1 and term.mask is None
+        return term.channel if plain and term is not None else None
+
+    @property
     def unit(self) -> str:
         """What its value is counted in."""
         if self.function is not None:
