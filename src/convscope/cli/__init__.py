@@ -5,9 +5,12 @@ from io import TextIOWrapper
 
 
 def main() -> None:
-    """Run `convscope`. Bad input ends with exit code 2 and one line; `--debug` shows where it came from."""
+    """Run `convscope`. Bad input ends with exit code 2 and one line; `--debug` shows where it came from.
+
+    Work that was stopped ends with 130, as programs do that Ctrl-C stops.
+    """
     from convscope.cli.app import app
-    from convscope.errors import ConvscopeError
+    from convscope.errors import Cancelled, ConvscopeError
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -19,4 +22,4 @@ def main() -> None:
         if "--debug" in sys.argv:
             raise
         print(f"convscope: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(2) from error
+        raise SystemExit(130 if isinstance(error, Cancelled) else 2) from error
