@@ -7,10 +7,10 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.planted import CORNER, corner_share, digits, planted, shuffled, trained, without_mark
 from torch import Tensor, nn
 
 import convscope as cs
@@ -99,40 +99,6 @@ def test_smooth_is_passed_on() -> None:
 
 # --- What it is for: it finds a cue that is known to be the only one ---
 
-CORNER = (slice(0, 6), slice(10, 16))
-"""Where the mark lies, 4×4 pixels of 16×16 and a pixel or two around it: a seventh of the image."""
-
-
-def digits() -> tuple[Tensor, Tensor]:
-    """Scikit-learn's digits as images (N, 1, 16, 16) in [0, 1], and which of them are marked: every other one."""
-    from sklearn.datasets import load_digits
-
-    images = torch.from_numpy(load_digits().images).float()[:, None] / 16
-    images = F.pad(F.interpolate(images, size=(12, 12), mode="bilinear"), (0, 4, 4, 0))
-    marked = torch.arange(len(images)) % 2
-    images[marked == 1, :, 1:5, 11:15] = 1
-    return images, marked
-
-
-def trained(images: Tensor, classes: Tensor) -> cs.Network:
-    """A small CNN, trained in a second or two."""
-    module = nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(),
-        nn.Flatten(), nn.Linear(8 * 64, int(classes.max()) + 1),
-    )  # fmt: skip
-    optimizer = torch.optim.Adam(module.parameters(), lr=3e-3)
-    for _ in range(8):
-        for batch in torch.split(torch.randperm(len(images)), 64):
-            optimizer.zero_grad()
-            torch.autograd.backward(F.cross_entropy(module(images[batch]), classes[batch]))
-            optimizer.step()
-    return cs.Network(module, input_size=16, channels=1)
-
-
-def corner_share(heatmap: Tensor) -> Tensor:
-    """How much of each map lies in the corner."""
-    return heatmap[:, CORNER[0], CORNER[1]].sum((1, 2)) / heatmap.sum((1, 2))
-
 
 def test_a_planted_mark_is_found() -> None:
     """Whether there is a mark is all that this network can know its classes by."""
@@ -157,6 +123,24 @@ def test_no_mark_is_found_where_it_says_nothing() -> None:
     seen = images[1500:][marked[1500:] == 1]
     assert (net.logits(images[1500:]).argmax(1) == small[1500:]).float().mean() > 0.8
     assert corner_share(cs.saliency(net, seen, "class:1").heatmap).median() < 0.14
+
+
+def test_the_class_of_a_mark_is_known_by_it() -> None:
+    """One class in ten: where its logit would rise is on the mark, and without the mark the image is a digit again."""
+    known = planted()
+    assert (known.network.logits(known.images).argmax(1) == known.marked).float().mean() > 0.99
+    bare = known.network.logits(without_mark(known.images)).argmax(1)
+    assert (bare != known.marked).all()
+    assert (bare == known.digits).float().mean() > 0.8
+    rising = cs.saliency(known.network, known.images, known.target).reduced("signed")
+    assert corner_share(rising).median() > 0.8
+
+
+def test_shuffled_labels_are_learned_without_a_reason() -> None:
+    untaught = shuffled()
+    logits = untaught.network.logits(untaught.images)
+    assert logits.softmax(1).amax(1).median() > 0.5
+    assert corner_share(cs.saliency(untaught.network, untaught.images, untaught.target).heatmap).median() < 0.35
 
 
 # --- Its values, reduced ---
