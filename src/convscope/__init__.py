@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from convscope.attribution.attribution import Attribution
     from convscope.attribution.occlusion import Occlusion, occlusion
     from convscope.attribution.saliency import saliency
+    from convscope.attribution.segment import Segmentation, segment
     from convscope.errors import (
         Cancelled,
         ConvscopeError,
@@ -61,6 +62,7 @@ _HOMES = {
     "attribution.attribution": "Attribution",
     "attribution.occlusion": "Occlusion occlusion",
     "attribution.saliency": "saliency",
+    "attribution.segment": "Segmentation segment",
     "errors": "Cancelled ConvscopeError ImageError LayerError MissingExtra NetworkError RecipeError RuleError "
     "RuleMatchedNothing TargetError WeightsError",
     "image.read": "read_image",

@@ -73,6 +73,9 @@ SMALL: dict[str, Make] = {
     ),
     "pooling_compared": lambda net, image: cs.pooling_compared([[1, 3, 0, 0], [2, 9, 0, 8.5]], (2, 1), stride=(1, 2)),
     "saliency": lambda net, image: cs.saliency(net, image, "tiger cat", rule="guided"),
+    "segment": lambda net, image: cs.segment(
+        cs.read_image("chelsea"), cs.saliency(net, image, "tiger cat", rule="guided"), network=net, seed=2
+    ),
     "sliding_product": lambda net, image: cs.sliding_product([[1, 0.5, 2], [0, 3, 1]], [[1, -1]], padding=1, at=(1, 2)),
 }
 DEFAULTS: dict[str, Make] = {
@@ -106,6 +109,7 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("activations", {"shared": True, "strongest": 5, "beside": False}),
     ("explanation", {"style": "overlay", "reduction": "sum"}),
     ("filters", {"scale": "shared"}),
+    ("segment", {"style": "cutout"}),
 ]
 
 

@@ -14,7 +14,9 @@ from convscope.anatomy.natural_filters import natural_filters
 from convscope.anatomy.pooling_compared import pooling_compared
 from convscope.anatomy.sliding_product import sliding_product
 from convscope.attribution.activations import activations
+from convscope.attribution.attribution import Attribution
 from convscope.attribution.saliency import saliency
+from convscope.attribution.segment import Segmentation, segment
 from convscope.errors import ConvscopeError, RecipeError, nearest
 from convscope.image.provenance import recall, remember
 from convscope.image.read import read_image
@@ -36,6 +38,7 @@ METHODS: dict[str, Method] = {
     "natural_filters": lambda networks, images, options: natural_filters(photographs=images, **options),
     "pooling_compared": lambda networks, images, options: pooling_compared(**options),
     "saliency": lambda networks, images, options: saliency(networks[0], images[0], **options),
+    "segment": lambda networks, images, options: _segmented(networks, images, **options),
     "sliding_product": lambda networks, images, options: sliding_product(**options),
 }
 
@@ -95,8 +98,22 @@ def _result(recipe: Recipe, folder: Path, source: str | None, network: str | Non
     return METHODS[recipe.method](networks, images, options)
 
 
+def _segmented(
+    networks: Sequence[Network], images: Sequence[Tensor], *, of: dict[str, Any], photograph: bool, **options: Any
+) -> Segmentation:
+    """The object that a map points to, which is made first: `of` says how; of a photograph if it is the first input."""
+    prepared = images[1:] if photograph else images
+    seed = {} if of["seed"] is None else {"seed": of["seed"]}
+    made = METHODS[of["method"]](networks, prepared, {**of["parameters"], **seed})
+    if not isinstance(made, Attribution):
+        raise RecipeError(f"segments what {of['method']!r} made, which is no map")
+    return segment(images[0], made, network=networks[0] if photograph else None, **options)
+
+
 def _with_place(value: Any, name: str, place: str) -> Any:
     """A target whose mask is called `name` with the place where it was found."""
+    if isinstance(value, dict):
+        return {key: _with_place(each, name, place) for key, each in value.items()}
     if isinstance(value, list):
         return [_with_place(each, name, place) for each in value]
     return value.replace(f"@{name}", f"@{place}") if isinstance(value, str) else value
