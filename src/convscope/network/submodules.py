@@ -31,6 +31,8 @@ class _Outputs:
 class Submodules:
     """Runs the replica itself, observing it. Copies what it keeps, for later calls may overwrite it in place."""
 
+    writes = True
+
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
 
