@@ -22,9 +22,13 @@ if TYPE_CHECKING:
     from convscope.anatomy.sliding_product import SlidingProduct, sliding_product
     from convscope.attribution.activations import Activations, activations
     from convscope.attribution.attribution import Attribution
+    from convscope.attribution.grad_cam import GradCam, grad_cam
+    from convscope.attribution.guided_grad_cam import guided_grad_cam
+    from convscope.attribution.integrated_gradients import IntegratedGradients, integrated_gradients
     from convscope.attribution.occlusion import Occlusion, occlusion
     from convscope.attribution.saliency import saliency
     from convscope.attribution.segment import Segmentation, segment
+    from convscope.attribution.smooth_grad import smooth_grad
     from convscope.errors import (
         Cancelled,
         ConvscopeError,
@@ -60,9 +64,13 @@ _HOMES = {
     "anatomy.sliding_product": "SlidingProduct sliding_product",
     "attribution.activations": "Activations activations",
     "attribution.attribution": "Attribution",
+    "attribution.grad_cam": "GradCam grad_cam",
+    "attribution.guided_grad_cam": "guided_grad_cam",
+    "attribution.integrated_gradients": "IntegratedGradients integrated_gradients",
     "attribution.occlusion": "Occlusion occlusion",
     "attribution.saliency": "saliency",
     "attribution.segment": "Segmentation segment",
+    "attribution.smooth_grad": "smooth_grad",
     "errors": "Cancelled ConvscopeError ImageError LayerError MissingExtra NetworkError RecipeError RuleError "
     "RuleMatchedNothing TargetError WeightsError",
     "image.read": "read_image",

@@ -62,6 +62,11 @@ SMALL: dict[str, Make] = {
         net, image, ["tiger cat", "class:285 - blocks.9:3@2,2"], rules=["guided", "gradient"]
     ),
     "filters": lambda net, image: cs.filters(net, "stem.conv", limit=4),
+    "grad_cam": lambda net, image: cs.grad_cam(net, image, "tiger cat - class:207", layer="blocks.9", signed=True),
+    "guided_grad_cam": lambda net, image: cs.guided_grad_cam(net, image, "tiger cat"),
+    "integrated_gradients": lambda net, image: cs.integrated_gradients(
+        net, image, "tiger cat", baseline=net.prepare(cs.read_image("coffee")), steps=3, batch=2
+    ),
     "matching": lambda net, image: cs.matching([[1.5, -1], [0, 0.1]], seed=5),
     "natural_filters": lambda net, image: cs.natural_filters(
         "sparse",
@@ -71,19 +76,26 @@ SMALL: dict[str, Make] = {
         photographs=[cs.read_image("coffee", size=64), cs.read_image("rocket")],
         seed=3,
     ),
+    "occlusion": lambda net, image: cs.occlusion(
+        net, image, "tiger cat", window=(96, 112), stride=96, fill=net.prepare(cs.read_image("coffee"))
+    ),
     "pooling_compared": lambda net, image: cs.pooling_compared([[1, 3, 0, 0], [2, 9, 0, 8.5]], (2, 1), stride=(1, 2)),
     "saliency": lambda net, image: cs.saliency(net, image, "tiger cat", rule="guided"),
     "segment": lambda net, image: cs.segment(
         cs.read_image("chelsea"), cs.saliency(net, image, "tiger cat", rule="guided"), network=net, seed=2
     ),
     "sliding_product": lambda net, image: cs.sliding_product([[1, 0.5, 2], [0, 3, 1]], [[1, -1]], padding=1, at=(1, 2)),
+    "smooth_grad": lambda net, image: cs.smooth_grad(net, image, "tiger cat", samples=3, noise=0.2, seed=4, batch=2),
 }
 DEFAULTS: dict[str, Make] = {
     "filters": lambda net, image: cs.filters([net, net]),
+    "grad_cam": lambda net, image: cs.grad_cam(net, image, "tiger cat"),
+    "integrated_gradients": lambda net, image: cs.integrated_gradients(net, image, "tiger cat", steps=4),
     "matching": lambda net, image: cs.matching(),
     "natural_filters": lambda net, image: cs.natural_filters(size=4, count=6, patches=300),
     "pooling_compared": lambda net, image: cs.pooling_compared(),
     "sliding_product": lambda net, image: cs.sliding_product(),
+    "smooth_grad": lambda net, image: cs.smooth_grad(net, image, "tiger cat", samples=2),
 }
 
 

@@ -42,7 +42,7 @@ class Graph:
         self._constant = _constants(self.nodes)
         self._steps = [_step(node) for node in self.nodes]
         self._output = traced.output
-        self._writes = any(
+        self.writes = any(
             node.writes for node, constant in zip(self.nodes, self._constant, strict=True) if not constant
         )
         self._last_use = self._last_uses()
@@ -68,7 +68,7 @@ class Graph:
             values[index] = self.nodes[index].value if self._constant[index] else self._steps[index](values, batch)
             for name in wanted.get(index, ()):
                 value = _resolved(self.names[name], values, batch)
-                kept[name] = value.clone() if self._writes else value
+                kept[name] = value.clone() if self.writes else value
             for done in self._last_use[index]:
                 values[done] = None
         output = map_leaves(self._output, lambda leaf: _resolved(leaf, values, batch)) if whole else None

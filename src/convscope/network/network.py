@@ -17,8 +17,8 @@ from convscope.image.provenance import recall, remember
 from convscope.image.read import read_image
 from convscope.image.recipe import JSON, Recipe
 from convscope.image.resize import CROP_FRACTION, Fit, Interpolation, fit_image, place, unfit_map
-from convscope.network import rules
 from convscope.network.answers import Answers, Reader
+from convscope.network.differentiation import image_gradient, layer_gradient
 from convscope.network.heads import Head, Prediction, check_head
 from convscope.network.layers import Layers
 from convscope.network.normalization import ChannelOrder, Normalization
@@ -134,6 +134,11 @@ class Network:
     def layers(self) -> Layers:
         """The layers for images of `input_size`, in the order of the graph."""
         return self._runnable((self.channels, *self.input_size)).layers
+
+    def layers_for(self, image: Tensor) -> Layers:
+        """The same for images of the size of this one, or of this batch's."""
+        check_image(image, channels=self.channels)
+        return self._runnable(tuple(image.shape[-3:])).layers
 
     @property
     def classes(self) -> int | None:
@@ -251,7 +256,7 @@ class Network:
         return scores[0] if single else scores
 
     def feed(self, batch: Tensor) -> Tensor:
-        """What the module is fed for a batch `(N, C, H, W)`; never the batch itself, as the module may work in place."""
+        """What the module is fed for a batch `(N, C, H, W)`; never the batch itself, which the module may write to."""
         own = batch.to(self.device, self.dtype)
         fed = self.normalize(own)
         return fed.clone() if fed is batch else fed
@@ -261,8 +266,7 @@ class Network:
         layers = tuple({layer: None for target in targets for layer in target.layers})
         whole = not targets or any(target.needs_output for target in targets)
         with torch.no_grad():
-            output, kept = self._run(batch, layers, whole=whole)
-        return Answers(output, kept, self._reader, len(batch))
+            return self._forward(batch, layers, whole)
 
     def predict(self, image: Tensor, top: int = 5) -> Any:
         """The `top` most probable classes, as a list of `Prediction`; for a batch, a list of such lists."""
@@ -314,19 +318,26 @@ class Network:
         TargetError
             The target is not understood, or doesn't depend on the image.
         """
-        with torch.inference_mode(False), torch.enable_grad():
-            batch, single = self._batch(image)
-            batch = (batch.clone() if batch.is_inference() else batch.detach()).requires_grad_()
-            asked = self.target(target, image)
-            with rules.applied(rule, smooth=smooth) as applied:
-                output, kept = self._run(batch, asked.layers, whole=asked.needs_output)
-            score = Answers(output, kept, self._reader, len(batch)).score(asked)
-            if score.requires_grad:
-                applied.check(score)
-                (gradient,) = torch.autograd.grad(score.sum(), batch, allow_unused=True)
-            if not score.requires_grad or gradient is None:
-                raise TargetError(f"the target {asked.text!r} doesn't depend on the image")
-            return gradient[0] if single else gradient
+        batch, single = self._batch(image)
+        gradient = image_gradient(self._forward, batch, self.target(target, image), rule=rule, smooth=smooth)
+        return gradient[0] if single else gradient
+
+    def layer_gradient(self, image: Tensor, target: TargetLike, layer: str) -> tuple[Tensor, Tensor]:
+        """The activations of a layer and the gradient of the target with respect to them.
+
+        Both `(C, H, W)` or `(C,)`, with the batch in front if there is one. Of a layer that is later overwritten they
+        are those before.
+
+        Raises
+        ------
+        LayerError
+            There is no such layer, or the target doesn't depend on it.
+        """
+        batch, single = self._batch(image)
+        runnable = self._runnable(tuple(batch.shape[1:]))
+        name, copied = runnable.layers[layer].name, runnable.graph.writes
+        pair_of = layer_gradient(self._forward, batch, self.target(target, image), name, copied=copied)
+        return (pair_of[0][0], pair_of[1][0]) if single else pair_of
 
     def target(self, target: TargetLike, image: Tensor | None = None) -> Target:
         """The target that a text, a class's index or a function means for this network."""
@@ -386,6 +397,10 @@ class Network:
 
     def _run(self, batch: Tensor, layers: Sequence[str] = (), *, whole: bool = True) -> tuple[Any, dict[str, Tensor]]:
         return self._runnable(tuple(batch.shape[1:])).graph.run(self.feed(batch), layers, whole=whole)
+
+    def _forward(self, batch: Tensor, layers: Sequence[str], whole: bool) -> Answers:
+        output, kept = self._run(batch, layers, whole=whole)
+        return Answers(output, kept, self._reader, len(batch))
 
     def _runnable(self, shape: tuple[int, ...]) -> Runnable:
         """What runs images of this shape."""

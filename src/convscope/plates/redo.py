@@ -15,8 +15,13 @@ from convscope.anatomy.pooling_compared import pooling_compared
 from convscope.anatomy.sliding_product import sliding_product
 from convscope.attribution.activations import activations
 from convscope.attribution.attribution import Attribution
+from convscope.attribution.grad_cam import grad_cam
+from convscope.attribution.guided_grad_cam import guided_grad_cam
+from convscope.attribution.integrated_gradients import integrated_gradients
+from convscope.attribution.occlusion import occlusion
 from convscope.attribution.saliency import saliency
 from convscope.attribution.segment import Segmentation, segment
+from convscope.attribution.smooth_grad import smooth_grad
 from convscope.errors import ConvscopeError, RecipeError, nearest
 from convscope.image.provenance import recall, remember
 from convscope.image.read import read_image
@@ -34,13 +39,28 @@ METHODS: dict[str, Method] = {
     "activations": lambda networks, images, options: activations(networks[0], images[0], **options),
     "explanation": lambda networks, images, options: explanation(networks[0], images[0], **options),
     "filters": lambda networks, images, options: filters(networks, **options),
+    "grad_cam": lambda networks, images, options: grad_cam(networks[0], images[0], **options),
+    "guided_grad_cam": lambda networks, images, options: guided_grad_cam(networks[0], images[0], **options),
+    "integrated_gradients": lambda networks, images, options: integrated_gradients(
+        networks[0], images[0], **_with_image(options, "baseline", images)
+    ),
     "matching": lambda networks, images, options: matching(**options),
     "natural_filters": lambda networks, images, options: natural_filters(photographs=images, **options),
+    "occlusion": lambda networks, images, options: occlusion(
+        networks[0], images[0], **_with_image(options, "fill", images)
+    ),
     "pooling_compared": lambda networks, images, options: pooling_compared(**options),
     "saliency": lambda networks, images, options: saliency(networks[0], images[0], **options),
     "segment": lambda networks, images, options: _segmented(networks, images, **options),
     "sliding_product": lambda networks, images, options: sliding_product(**options),
+    "smooth_grad": lambda networks, images, options: smooth_grad(networks[0], images[0], **options),
 }
+
+
+def _with_image(options: dict[str, Any], name: str, images: Sequence[Tensor]) -> dict[str, Any]:
+    """The options with the second input for what was given as an image; what JSON made a list as a pair again."""
+    paired = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+    return {**paired, name: images[1]} if options.get(name) == "image" else paired
 
 
 def redo(
@@ -84,6 +104,8 @@ def _result(recipe: Recipe, folder: Path, source: str | None, network: str | Non
     options: dict[str, Any] = dict(recipe.parameters)
     if recipe.seed is not None:
         options["seed"] = recipe.seed
+    if recipe.batch is not None:
+        options["batch"] = recipe.batch
     beside = options.pop("beside", [])
     networks = []
     if recipe.network is not None:
