@@ -43,5 +43,5 @@ def guided_grad_cam(
     recipe = network.recipe("guided_grad_cam", parameters, images=[image, *asked.masks])
     again = partial(guided_grad_cam, target=asked, layer=cam.layer, smooth=smooth)
     values = guided * cam.values.unsqueeze(-3)
-    unit = f"{asked.unit} per pixel value × {cam.unit}"
-    return Attribution(values, image, asked.text, recipe, unit, again, cam.note)
+    # In truth a product of two units; no legend has room for both.
+    return Attribution(values, image, asked.text, recipe, "guided gradient × map", again, cam.note)
