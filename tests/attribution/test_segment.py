@@ -100,9 +100,9 @@ def test_smoothing_is_a_mirrored_gaussian() -> None:
 # --- Objects that are known ---
 
 
-def attribution(values: Tensor, image: Tensor, unit: str = "logit") -> Attribution:
+def attribution(values: Tensor, image: Tensor) -> Attribution:
     recipe = Recipe(method="none", parameters={}, network=None, weights=None, threads=1, version="0")
-    return Attribution(values, image, "target", recipe, unit, lambda network, image: attribution(values, image))
+    return Attribution(values, image, "target", recipe, "logit", lambda network, image: attribution(values, image))
 
 
 def scene(seed: int, *, size: int = 96) -> tuple[Tensor, Tensor, Tensor]:
@@ -130,13 +130,13 @@ def test_an_object_is_found_by_a_part_of_it(seed: int) -> None:
     assert all(abs(one - int(other)) <= 4 for one, other in zip(result.box, expected, strict=True))
 
 
-def test_the_sign_counts_for_contributions_and_not_for_derivatives() -> None:
+def test_the_sign_counts_in_maps_of_places_and_magnitude_in_those_of_colours() -> None:
     image, truth, values = scene(1)
     signed = torch.where(truth, values, -values) * 3 + torch.where(truth, 0.0, -1.0)
     assert cs.segment(image, attribution(signed, image)).iou(truth) > 0.9
     derivative = torch.stack([values, -values, values * 0])
-    assert cs.segment(image, attribution(derivative, image, "logit per pixel value")).iou(truth) > 0.9
-    assert cs.segment(image, attribution(-derivative, image, "logit"), reduction="l2").iou(truth) > 0.9
+    assert cs.segment(image, attribution(derivative, image)).iou(truth) > 0.9
+    assert cs.segment(image, attribution(-derivative, image), reduction="l2").iou(truth) > 0.9
 
 
 def test_a_batch_is_its_images() -> None:
@@ -213,6 +213,16 @@ def test_a_photograph_at_its_own_size(lite0: cs.Network, photograph: Tensor) -> 
     top, left, bottom, right = large.box
     assert 0 <= top < bottom <= 300
     assert 0 <= left < right <= 451
+
+
+def test_a_cats_face_is_found(lite0: cs.Network, photograph: Tensor) -> None:
+    """It fills the photograph, of which nearly a third is surely background: so half of it is much."""
+    mask = cs.segment(photograph, cs.grad_cam(lite0, lite0.prepare(photograph), "tiger cat"), network=lite0).mask
+    face = torch.zeros_like(mask)
+    face[80:280, 100:350] = True
+    assert (mask & face).sum() > 0.3 * face.sum()
+    assert (mask & face).sum() > 0.95 * mask.sum()
+    assert mask[250, 270]  # the nose
 
 
 def test_a_map_of_another_image_is_refused(lite0: cs.Network, photograph: Tensor) -> None:

@@ -192,7 +192,7 @@ def test_natural_filters(run: Run) -> None:
 
 
 def test_explain_takes_the_likeliest_class_and_says_so(run: Run, lite0: cs.Network) -> None:
-    ran = run("explain", "chelsea", "--rule", "gradient")
+    ran = run("explain", "chelsea", "--method", "saliency", "--no-verdict")
     figure, alone = written(ran)
     (best,) = lite0.predict(lite0.prepare(cs.read_image("chelsea")), top=1)
     assert best.label in ran.err
@@ -203,13 +203,23 @@ def test_explain_takes_the_likeliest_class_and_says_so(run: Run, lite0: cs.Netwo
 def test_explain_writes_a_figure_and_each_map_beside_it(run: Run) -> None:
     targets = ["tabby", "class:285 - class:7", "class:285 + class:7", "blocks.3:12@3,4"]
     options = [part for target in targets for part in ("--target", target)]
-    options += ["--rule", "gradient", "--rule", "guided", "--style", "overlay", "--out", "maps/cat.png"]
+    options += [
+        "-m",
+        "saliency,guided",
+        "-m",
+        "grad-cam",
+        "--no-verdict",
+        "--style",
+        "overlay",
+        "--out",
+        "maps/cat.png",
+    ]
     figure, *alone = written(run("explain", "chelsea", *options))
     assert figure == Path("maps/cat.png")
     assert {path.parent for path in alone} == {Path("maps")}
     recipes = [read_recipe(path) for path in alone]
-    made = [(recipe.parameters["target"], recipe.parameters["rule"]) for recipe in recipes]
-    assert made == [(target, rule) for target in targets for rule in ("gradient", "guided")]
+    made = [(recipe.parameters["target"], recipe.parameters.get("rule")) for recipe in recipes]
+    assert made == [(target, rule) for target in targets for rule in ("gradient", "guided", None)]
     assert {recipe.picture["style"] for recipe in recipes} == {"overlay"}
 
 
@@ -318,7 +328,11 @@ BAD: dict[str, tuple[str, ...]] = {
     "unknown label in a report": ("report", "chelsea", "--target", "tiger catt"),
     "ambiguous label": ("explain", "chelsea", "--target", "crane"),
     "unknown class": ("explain", "chelsea", "--target", "class:1000"),
-    "unknown rule": ("explain", "chelsea", "--target", "tabby", "--rule", "salience"),
+    "unknown method": ("explain", "chelsea", "--target", "tabby", "--method", "guided,salience"),
+    "unknown fill": ("explain", "chelsea", "-t", "tabby", "-m", "occlusion", "--fill", "grau", "--no-verdict"),
+    "a window too large": ("explain", "chelsea", "-t", "tabby", "-m", "occlusion", "--window", "300"),
+    "unknown layer of a map": ("explain", "chelsea", "-t", "tabby", "-m", "grad-cam", "--layer", "blocks.99"),
+    "a true mask of another size": ("segment", "chelsea", "-t", "tabby", "--mask", "plain.png"),
     "weights that would run": ("predict", "chelsea", "--weights", "evil.pth"),
     "weights that would run, as the network": ("predict", "chelsea", "--network", "evil.pth"),
     "a pickle": ("predict", "chelsea", "--weights", "evil.pkl.pth"),
@@ -330,7 +344,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "nothing to fetch": ("fetch", "resnet50"),
     "a picture without a recipe": ("redo", "plain.png"),
     "a missing picture": ("redo", "missing.png"),
-    "another suffix": ("explain", "chelsea", "--target", "tabby", "--rule", "gradient", "--out", "map.jpg"),
+    "another suffix": ("explain", "chelsea", "--target", "tabby", "-m", "saliency", "--no-verdict", "--out", "map.jpg"),
     "an unwritable place": ("filters", "--out", "plain.png/filters.png"),
     "a kernel that doesn't fit": ("anatomy", "convolution", "3", "--kernel", "5"),
     "a place outside": ("anatomy", "sliding", "--at", "9x9"),

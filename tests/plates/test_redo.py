@@ -59,7 +59,7 @@ Make = Callable[[cs.Network, Tensor], Pictured]
 SMALL: dict[str, Make] = {
     "activations": lambda net, image: cs.activations(net, image, "blocks.9"),
     "explanation": lambda net, image: cs.explanation(
-        net, image, ["tiger cat", "class:285 - blocks.9:3@2,2"], rules=["guided", "gradient"]
+        net, image, ["tiger cat", "class:285 - blocks.9:3@2,2"], methods=["guided", "grad-cam"], verdicts=False
     ),
     "filters": lambda net, image: cs.filters(net, "stem.conv", limit=4),
     "grad_cam": lambda net, image: cs.grad_cam(net, image, "tiger cat - class:207", layer="blocks.9", signed=True),
@@ -187,7 +187,7 @@ def test_an_input_of_other_bytes_is_refused(made: Path) -> None:
 
 def test_an_explanation_of_a_photograph_in_a_file(net: cs.Network, made: Path) -> None:
     image = net.read(made.parent / "cat.png")
-    check_redo(cs.explanation(net, image, ["tiger cat"], rules=["gradient"]), made.parent, style="overlay")
+    check_redo(cs.explanation(net, image, ["tiger cat"], methods=["saliency"]), made.parent, style="overlay")
 
 
 def test_an_image_that_was_made_smaller_or_not_prepared(net: cs.Network, tmp_path: Path) -> None:

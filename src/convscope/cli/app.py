@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from convscope import __version__
-from convscope.cli import anatomy, check, explain, networks, predict, report
+from convscope.cli import anatomy, check, explain, networks, predict, report, segment
 
 app = typer.Typer(
     help="A microscope for convolutional networks: see what a CNN has learned.",
@@ -38,6 +38,7 @@ app.add_typer(anatomy.app, name="anatomy")
 app.command()(anatomy.filters)
 app.command()(explain.activations)
 app.command()(explain.explain)
+app.command()(segment.segment)
 app.command()(report.report)
 app.command()(report.demo)
 app.command()(report.redo)

@@ -1,7 +1,7 @@
 """`convscope explain` and `convscope activations`: what in a picture drives a class, and what each channel answers."""
 
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -18,6 +18,10 @@ from convscope.cli.options import (
     say,
     write,
 )
+from convscope.cli.progress import bar
+
+if TYPE_CHECKING:
+    from convscope.attribution.occluder import Fill
 
 
 def activations(
@@ -50,8 +54,14 @@ def explain(
             "By default the most probable class.",
         ),
     ] = None,
-    rule: Annotated[
-        list[str] | None, typer.Option(help="gradient, guided or deconvnet; may be given again; all by default.")
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            "-m",
+            help="saliency, guided, deconvnet, grad-cam, guided-grad-cam, occlusion, integrated-gradients, smooth-grad"
+            "; several with commas, or given again. By default saliency, guided, grad-cam and occlusion.",
+        ),
     ] = None,
     network: NetworkName = DEFAULT_NETWORK,
     smooth: Annotated[
@@ -59,34 +69,67 @@ def explain(
         typer.Option("--smooth", help="Let guided and deconvnet pass activations that are no rectifiers (SiLU, …)."),
     ] = False,
     style: Annotated[
-        Literal["heatmap", "overlay", "beside", "colour"], typer.Option(help="How the maps are drawn.")
-    ] = "heatmap",
+        Literal["heatmap", "overlay", "beside", "colour"] | None,
+        typer.Option(help="How the maps are drawn; by default those of places as an overlay, others as a heatmap."),
+    ] = None,
+    window: Annotated[
+        int | None, typer.Option(min=1, help="Side of the occluder in pixels; by default a seventh of the image's.")
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option(min=1, help="Pixels from one of its places to the next; by default half of it.")
+    ] = None,
+    fill: Annotated[str, typer.Option(help="What it covers with: gray, mean, zero, or a number from 0 to 1.")] = "gray",
+    layer: Annotated[str | None, typer.Option(help="Of class activation maps; by default the last with space.")] = None,
+    verdict: Annotated[
+        bool, typer.Option(help="Test each map, and say whether it holds. Takes a few times as long as the maps.")
+    ] = True,
     weights: Weights = None,
     weights_key: WeightsKey = None,
     device: Device = "cpu",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The figure; each map is written beside it.")] = None,
 ) -> None:
-    """Saliency: which pixels a class, a unit or a difference depends on, by three backward rules.
+    """Where in a picture an answer comes from, and whether that can be believed.
 
-    Writes one figure of all, and each map as a picture of its own.
-    """  # fmt: skip
-    from convscope.network.rules import RULES, Rule
-    from convscope.plates.explanation import explanation
+    Maps of each target by each method. Writes one figure of all, and each map as a picture of its own; says of each
+    whether it holds: whether the answer rests on the places it shows, whether it is this network's, and whether it
+    lasts under a little noise.
+    """
+    from convscope.plates.explanation import explanation, usual_style
 
     net = load_network(network, weights, weights_key, device)
     prepared = net.read(image)
     targets = target
-    best = None
     if not targets:
         best = net.predict(prepared, top=1)[0]
         targets = [f"class:{best.index}"]
-    result = explanation(
-        net, prepared, targets, rules=cast("list[Rule]", rule) or RULES, smooth="positive" if smooth else None
-    )
-    if best is not None:
         say(f"target: {best.label} ({best.probability:.1%})")
+    with bar("explaining") as watcher:
+        result = explanation(
+            net, prepared, targets, methods=_split(method), smooth="positive" if smooth else None, layer=layer,
+            window=window, stride=stride, fill=_number(fill), verdicts=verdict, progress=watcher,
+        )  # fmt: skip
+    for line in result.left_out:
+        say(line)
     figure = out or file_name(image, "explanation")
-    write(result, figure, style=style)
-    for row in result.maps:
-        for each, name in zip(row, result.rules, strict=True):
-            write(each, figure.parent / file_name(figure.name, each.target, name), style=style)
+    write(result, figure, **({} if style is None else {"style": style}))
+    for label, maps, verdicts in zip(result.labels, result.maps, result.verdicts, strict=True):
+        for name, each, judged in zip(result.methods, maps, verdicts, strict=True):
+            path = figure.parent / file_name(figure.name, each.target, name)
+            write(each, path, style=style or usual_style(each))
+            if judged is not None:
+                say(f"{label}, {name}: {judged}")
+            if each.note:
+                say(f"{label}, {name}: {each.note}")
+
+
+def _split(methods: list[str] | None) -> list[str] | None:
+    """Names from options that hold several with commas between."""
+    return [name.strip() for each in methods for name in each.split(",") if name.strip()] if methods else None
+
+
+def _number(fill: str) -> "Fill | float":
+    """A fill's name, or the number that is one."""
+    try:
+        return float(fill)
+    except ValueError:
+        return cast("Fill", fill)

@@ -1,5 +1,6 @@
 """The colour bar that tells a picture's scale."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -81,3 +82,14 @@ def with_legend(picture: Image.Image, legend: Image.Image) -> Image.Image:
     joined.paste(picture, (0, 0))
     joined.paste(legend, (0, picture.height))
     return joined
+
+
+def captioned(picture: Image.Image, lines: Sequence[str]) -> Image.Image:
+    """`picture` with lines of text below it, the first in full ink, cut where they are longer than it is wide."""
+    height = text.line_height(_LETTERS)
+    caption = Image.new("RGB", (picture.width, height * len(lines)), PAPER)
+    for place, line in enumerate(lines):
+        shown = text.shorten(line, picture.width - 2 * _INSET, _LETTERS)
+        colour = QUIET_INK if place else text.INK
+        text.write(caption, shown, at=(_INSET, place * height), size=_LETTERS, colour=colour)
+    return with_legend(picture, caption) if lines else picture
