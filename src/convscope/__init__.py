@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     from convscope.anatomy.sliding_product import SlidingProduct, sliding_product
     from convscope.attribution.activations import Activations, activations
     from convscope.attribution.attribution import Attribution
+    from convscope.attribution.faithfulness import Faithfulness, faithfulness
     from convscope.attribution.grad_cam import GradCam, grad_cam
     from convscope.attribution.guided_grad_cam import guided_grad_cam
     from convscope.attribution.integrated_gradients import IntegratedGradients, integrated_gradients
     from convscope.attribution.occlusion import Occlusion, occlusion
+    from convscope.attribution.randomization import Randomization, randomization
     from convscope.attribution.saliency import saliency
     from convscope.attribution.segment import Segmentation, segment
     from convscope.attribution.smooth_grad import smooth_grad
+    from convscope.attribution.verdict import Verdict, verdict
     from convscope.errors import (
         Cancelled,
         ConvscopeError,
@@ -64,13 +67,16 @@ _HOMES = {
     "anatomy.sliding_product": "SlidingProduct sliding_product",
     "attribution.activations": "Activations activations",
     "attribution.attribution": "Attribution",
+    "attribution.faithfulness": "Faithfulness faithfulness",
     "attribution.grad_cam": "GradCam grad_cam",
     "attribution.guided_grad_cam": "guided_grad_cam",
     "attribution.integrated_gradients": "IntegratedGradients integrated_gradients",
     "attribution.occlusion": "Occlusion occlusion",
+    "attribution.randomization": "Randomization randomization",
     "attribution.saliency": "saliency",
     "attribution.segment": "Segmentation segment",
     "attribution.smooth_grad": "smooth_grad",
+    "attribution.verdict": "Verdict verdict",
     "errors": "Cancelled ConvscopeError ImageError LayerError MissingExtra NetworkError RecipeError RuleError "
     "RuleMatchedNothing TargetError WeightsError",
     "image.read": "read_image",

@@ -1,5 +1,6 @@
 """Network: a trained module together with how it is fed and what its outputs are called."""
 
+import copy
 import hashlib
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -127,6 +128,12 @@ class Network:
     def __repr__(self) -> str:
         rows, columns = self.input_size
         return f"Network({self.name!r}, {type(self.module).__name__}, input {self.channels}×{rows}×{columns})"
+
+    def with_module(self, module: nn.Module) -> "Network":
+        """Another module looked at in the same way: fed, read and labelled as this one's is."""
+        other = copy.copy(self)
+        other.module, other._runner, other._checksum = module, Runner(module), None
+        return other
 
     # What it is
 

@@ -38,14 +38,7 @@ class Replica:
 
     def __init__(self, module: nn.Module) -> None:
         original = unwrapped(module)
-        tensors = _all_tensors(original)
-        memo: dict[int, Any] = {id(tensor): _replica_of(tensor) for tensor in tensors}
-        try:
-            self.module: nn.Module = copy.deepcopy(original, memo)
-        except (TypeError, RuntimeError, copy.Error):
-            memo = {id(tensor): _replica_of(tensor) for tensor in tensors}
-            _share_what_cannot_be_copied(original, memo)
-            self.module = copy.deepcopy(original, memo)
+        self.module, memo = _copied(original, _replica_of)
         self.live = {id(memo[id(tensor)]): tensor.detach() for tensor in original.buffers()}
         self.foreign_hooks = _remove_hooks(self.module)
         for submodule in self.module.modules():
@@ -70,6 +63,25 @@ def unwrapped(module: nn.Module) -> nn.Module:
             return module
 
 
+def own_copy(module: nn.Module) -> nn.Module:
+    """A copy of `module` with weights of its own, which may be changed; without the hooks on it."""
+    copied, _ = _copied(unwrapped(module), _owned)
+    _remove_hooks(copied)
+    return copied
+
+
+def _copied(module: nn.Module, tensor_copy: Callable[[Tensor], Tensor]) -> tuple[nn.Module, dict[int, Any]]:
+    """A copy of `module` whose tensors are copied by `tensor_copy`, and what each object became, by its id."""
+    tensors = _all_tensors(module)
+    memo: dict[int, Any] = {id(tensor): tensor_copy(tensor) for tensor in tensors}
+    try:
+        return copy.deepcopy(module, memo), memo
+    except (TypeError, RuntimeError, copy.Error):
+        memo = {id(tensor): tensor_copy(tensor) for tensor in tensors}
+        _share_what_cannot_be_copied(module, memo)
+        return copy.deepcopy(module, memo), memo
+
+
 def _all_tensors(module: nn.Module) -> list[Tensor]:
     """Parameters, buffers, and tensors kept as plain attributes, which `deepcopy` refuses if they were computed."""
     plain = (value for each in module.modules() for value in vars(each).values() if isinstance(value, Tensor))
@@ -80,6 +92,11 @@ def _replica_of(tensor: Tensor) -> Tensor:
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(tensor.detach(), requires_grad=False)
     return tensor.detach().clone()
+
+
+def _owned(tensor: Tensor) -> Tensor:
+    own = tensor.detach().clone()
+    return nn.Parameter(own, requires_grad=False) if isinstance(tensor, nn.Parameter) else own
 
 
 def _share_what_cannot_be_copied(module: nn.Module, memo: dict[int, Any]) -> None:

@@ -15,10 +15,12 @@ from convscope.anatomy.pooling_compared import pooling_compared
 from convscope.anatomy.sliding_product import sliding_product
 from convscope.attribution.activations import activations
 from convscope.attribution.attribution import Attribution
+from convscope.attribution.faithfulness import Faithfulness, faithfulness
 from convscope.attribution.grad_cam import grad_cam
 from convscope.attribution.guided_grad_cam import guided_grad_cam
 from convscope.attribution.integrated_gradients import integrated_gradients
 from convscope.attribution.occlusion import occlusion
+from convscope.attribution.randomization import randomization
 from convscope.attribution.saliency import saliency
 from convscope.attribution.segment import Segmentation, segment
 from convscope.attribution.smooth_grad import smooth_grad
@@ -38,6 +40,7 @@ Method = Callable[[Sequence[Network], Sequence[Tensor], dict[str, Any]], Picture
 METHODS: dict[str, Method] = {
     "activations": lambda networks, images, options: activations(networks[0], images[0], **options),
     "explanation": lambda networks, images, options: explanation(networks[0], images[0], **options),
+    "faithfulness": lambda networks, images, options: _tested(networks, images, **options),
     "filters": lambda networks, images, options: filters(networks, **options),
     "grad_cam": lambda networks, images, options: grad_cam(networks[0], images[0], **options),
     "guided_grad_cam": lambda networks, images, options: guided_grad_cam(networks[0], images[0], **options),
@@ -50,6 +53,9 @@ METHODS: dict[str, Method] = {
         networks[0], images[0], **_with_image(options, "fill", images)
     ),
     "pooling_compared": lambda networks, images, options: pooling_compared(**options),
+    "randomization": lambda networks, images, options: randomization(
+        networks[0], _made(networks, images, options.pop("of")), **options
+    ),
     "saliency": lambda networks, images, options: saliency(networks[0], images[0], **options),
     "segment": lambda networks, images, options: _segmented(networks, images, **options),
     "sliding_product": lambda networks, images, options: sliding_product(**options),
@@ -124,12 +130,27 @@ def _segmented(
     networks: Sequence[Network], images: Sequence[Tensor], *, of: dict[str, Any], photograph: bool, **options: Any
 ) -> Segmentation:
     """The object that a map points to, which is made first: `of` says how; of a photograph if it is the first input."""
-    prepared = images[1:] if photograph else images
-    seed = {} if of["seed"] is None else {"seed": of["seed"]}
-    made = METHODS[of["method"]](networks, prepared, {**of["parameters"], **seed})
-    if not isinstance(made, Attribution):
-        raise RecipeError(f"segments what {of['method']!r} made, which is no map")
+    made = _made(networks, images[1:] if photograph else images, of)
     return segment(images[0], made, network=networks[0] if photograph else None, **options)
+
+
+def _tested(
+    networks: Sequence[Network], images: Sequence[Tensor], *, of: dict[str, Any], **options: Any
+) -> Faithfulness:
+    """The curves of a map that is made first; the last inputs are its canvases, where these were images."""
+    canvases = [name for name in ("start", "end") if options[name] == "image"]
+    rest = len(images) - len(canvases)
+    options |= dict(zip(canvases, images[rest:], strict=True))
+    return faithfulness(networks[0], images[0], _made(networks, images[:rest], of), **options)
+
+
+def _made(networks: Sequence[Network], images: Sequence[Tensor], of: dict[str, Any]) -> Attribution:
+    """The map that another result was made of."""
+    seed = {} if of["seed"] is None else {"seed": of["seed"]}
+    made = METHODS[of["method"]](networks, images, {**of["parameters"], **seed})
+    if not isinstance(made, Attribution):
+        raise RecipeError(f"it was made of what {of['method']!r} made, which is no map")
+    return made
 
 
 def _with_place(value: Any, name: str, place: str) -> Any:

@@ -1,0 +1,52 @@
+"""The pixels of an attribution in order, and how much two orders have in common."""
+
+import torch
+from torch import Tensor
+
+from convscope.attribution.attribution import Attribution, Reduction
+
+
+def pixel_values(attribution: Attribution, reduction: Reduction | None = None) -> Tensor:
+    """The one number a pixel `(H, W)` that its rank goes by, with the batch in front if there was one.
+
+    By default a derivative (its unit is "… per pixel value") counts by magnitude, as saliency maps are read: its sign
+    tells a direction of brightness and not whether the pixel speaks for the target. A share of the score, such as
+    occlusion's fall or integrated gradients, counts with its sign, summed over the colours.
+    """
+    derivative = "per pixel value" in attribution.unit
+    return attribution.reduced(reduction or ("max" if derivative else "signed"))
+
+
+def order(values: Tensor, generator: torch.Generator) -> Tensor:
+    """The pixels `(H·W,)` of a map `(H, W)`, the greatest first; equal ones are shuffled.
+
+    In the order of memory instead, a map of large even areas would be walked from top to bottom.
+
+    >>> order(torch.tensor([[1.0, 3.0], [0.0, 2.0]]), torch.Generator()).tolist()
+    [1, 3, 0, 2]
+    """
+    shuffled = torch.randperm(values.numel(), generator=generator)
+    return shuffled[values.detach().cpu().flatten()[shuffled].argsort(descending=True, stable=True)]
+
+
+def ranks(values: Tensor) -> Tensor:
+    """The rank of each of `(n,)` numbers, from 0 up, in double precision; equal ones share the mean of theirs.
+
+    >>> ranks(torch.tensor([5.0, 1.0, 5.0, 7.0])).tolist()
+    [1.5, 0.0, 1.5, 3.0]
+    """
+    ordered = values.sort().values
+    first, behind = (torch.searchsorted(ordered, values, right=right) for right in (False, True))
+    return (first + behind - 1).double() / 2
+
+
+def spearman(one: Tensor, other: Tensor) -> float:
+    """The rank correlation of two maps of one shape, in [−1, 1] (Spearman 1904); 0 where one of them is even.
+
+    >>> round(spearman(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 10.0, 100.0])), 6)
+    1.0
+    """
+    first, second = (ranks(each.detach().cpu().flatten()) for each in (one, other))
+    first, second = first - first.mean(), second - second.mean()
+    size = (first.square().sum() * second.square().sum()).sqrt()
+    return float((first * second).sum() / size) if size > 0 else 0.0
