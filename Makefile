@@ -31,7 +31,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[photos]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[photos,segment]'
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt requirements-dev.txt | $(VENV)/bin/python

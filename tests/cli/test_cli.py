@@ -223,7 +223,8 @@ def test_explain_writes_a_figure_and_each_map_beside_it(run: Run) -> None:
     assert {recipe.picture["style"] for recipe in recipes} == {"overlay"}
 
 
-def test_report_and_demo_write_a_page(run: Run) -> None:
+def test_report_and_demo_write_a_page(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convscope.plates.report.reasons", lambda *_, **__: [])  # they take their time
     shutil.copy(photograph("chelsea"), "cat.png")
     (page,) = written(run("report", "cat.png", "--target", "tabby", "--layer", "blocks.9"))
     assert page.suffix == ".html"

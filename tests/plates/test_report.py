@@ -2,6 +2,7 @@
 
 import base64
 import io
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import convscope as cs
 from convscope.errors import ConvscopeError, LayerError, TargetError
 from convscope.image.write import read_recipe
 from convscope.network.rules import RULES
+from convscope.plates import report as plate
 from convscope.plates.report import typical_layers
 
 
@@ -66,8 +68,14 @@ def methods_of(pictures: list[bytes], folder: Path) -> list[str | None]:
     return methods
 
 
-def read(network: cs.Network, *arguments: Any, **options: Any) -> Reader:
-    return Reader(cs.report(network, *arguments, **options).html())
+def read(network: cs.Network, *arguments: Any, verdicts: bool = False, **options: Any) -> Reader:
+    return Reader(cs.report(network, *arguments, verdicts=verdicts, **options).html())
+
+
+@pytest.fixture
+def without_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they are not looked at: they take most of the time."""
+    monkeypatch.setattr(plate, "reasons", lambda *_, **__: [])
 
 
 @pytest.fixture(scope="module")
@@ -112,12 +120,13 @@ def test_its_pictures_are_pngs_that_carry_their_recipes(chelsea: Reader, tmp_pat
     methods = methods_of(pictures, tmp_path)
     assert methods.count("saliency") == 3 * len(RULES)
     assert methods.count("activations") >= 3
-    assert "filters" in methods
+    assert methods.count("occlusion") == 2
+    assert {"grad_cam", "integrated_gradients", "segment", "filters"} <= set(methods)
     assert all(chelsea.attributes("alt"))
     assert len(chelsea.attributes("alt")) == len(pictures)
 
 
-@pytest.mark.parametrize("method", ["saliency", "activations", "filters"])
+@pytest.mark.parametrize("method", ["saliency", "activations", "filters", "occlusion", "grad_cam", "segment"])
 def test_a_picture_saved_from_the_page_is_made_again(method: str, chelsea: Reader, tmp_path: Path) -> None:
     pictures = chelsea.pictures()
     picture = pictures[methods_of(pictures, tmp_path).index(method)]
@@ -126,6 +135,7 @@ def test_a_picture_saved_from_the_page_is_made_again(method: str, chelsea: Reade
     assert (tmp_path / "again.png").read_bytes() == picture
 
 
+@pytest.mark.usefixtures("without_reasons")
 def test_targets_layers_and_their_number_are_the_users(lite0: cs.Network, tmp_path: Path) -> None:
     page = read(
         lite0,
@@ -142,6 +152,7 @@ def test_targets_layers_and_their_number_are_the_users(lite0: cs.Network, tmp_pa
     assert methods_of(one.pictures(), tmp_path).count("saliency") == len(RULES)
 
 
+@pytest.mark.usefixtures("without_reasons")
 def test_the_same_page_twice(lite0: cs.Network, tmp_path: Path) -> None:
     options: dict[str, Any] = {"targets": ["tabby"], "layers": ["blocks.9"]}
     pages = [cs.report(lite0, cs.read_image("chelsea"), **options) for _ in range(2)]
@@ -157,6 +168,34 @@ def test_wrong_targets_and_layers_are_errors(lite0: cs.Network) -> None:
         cs.report(lite0, cs.read_image("chelsea"), targets=[], layers=["blocks.99"])
     with pytest.raises(LayerError, match="no space"):
         cs.report(lite0, cs.read_image("chelsea"), targets=[], layers=["classifier"])
+
+
+# --- Why ---
+
+
+def test_each_map_has_its_verdict_and_says_what_it_can_not_show() -> None:
+    page = read(cs.Network(small(nn.ReLU()), input_size=24), torch.rand(3, 24, 24), targets=["class:1"], verdicts=True)
+    assert page.text.count("Verdict: ") == 3
+    assert page.text.count("can't show") == 4
+    bare = read(cs.Network(small(nn.ReLU()), input_size=24), torch.rand(3, 24, 24), targets=["class:1"])
+    assert "Verdict" not in bare.text
+
+
+def test_without_opencv_a_line_says_which_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    page = read(cs.Network(small(nn.ReLU()), input_size=24), torch.rand(3, 24, 24), targets=["class:1"])
+    assert "pip install 'convscope[segment]'" in page.text
+
+
+def test_progress_reaches_the_end_and_stops_it() -> None:
+    net, image = cs.Network(small(nn.ReLU()), input_size=24), torch.rand(3, 24, 24)
+    seen: list[cs.Progress] = []
+    cs.report(net, image, targets=["class:1"], progress=seen.append)
+    done = [each.done for each in seen]
+    assert done == sorted(done)
+    assert done[-1] == seen[-1].total
+    with pytest.raises(cs.Cancelled):
+        cs.report(net, image, targets=["class:1"], progress=lambda progress: False)
 
 
 # --- Other networks ---

@@ -17,6 +17,7 @@ from convscope.cli.options import (
     load_network,
     say,
 )
+from convscope.cli.progress import bar
 
 if TYPE_CHECKING:
     from convscope.network.network import Network
@@ -30,15 +31,16 @@ def report(
     layer: Annotated[list[str] | None, typer.Option(help="Whose activations to show; may be given again.")] = None,
     network: NetworkName = DEFAULT_NETWORK,
     top: Annotated[int, typer.Option(min=1, help="How many classes to explain.")] = 3,
+    verdict: Annotated[bool, typer.Option(help="Test the maps, and say of each whether it holds.")] = True,
     weights: Weights = None,
     weights_key: WeightsKey = None,
     device: Device = "cpu",
     out: Out = None,
 ) -> None:
-    """One page on what a network sees in a picture: prediction, saliency, activations, filters, layers."""
+    """One page on what a network sees in a picture: prediction, reasons, activations, filters, layers."""
     net = load_network(network, weights, weights_key, device)
     path = out or file_name(image, "report", suffix=".html")
-    _write_report(net, image, path, target, layer, top)
+    _write_report(net, image, path, target, layer, top, verdict)
     typer.echo(str(path))
 
 
@@ -80,7 +82,11 @@ def _write_report(
     targets: list[str] | None = None,
     layers: list[str] | None = None,
     top: int = 3,
+    verdicts: bool = True,
 ) -> None:
     from convscope.plates.report import report as make
 
-    make(network, network.open(image), targets=targets, layers=layers, top=top).save(path)
+    with bar("explaining") as watcher:
+        options = {"targets": targets, "layers": layers, "top": top, "verdicts": verdicts}
+        page = make(network, network.open(image), **options, progress=watcher)  # type: ignore[arg-type]  # by name
+    page.save(path)

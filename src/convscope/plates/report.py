@@ -14,6 +14,8 @@ from convscope.image.write import to_picture
 from convscope.network.heads import Prediction
 from convscope.network.network import Network
 from convscope.network.rules import RULES, Rule
+from convscope.plates.reasons import reasons
+from convscope.progress import Watcher
 from convscope.render.page import Html, Page, bars, details, figure, gallery, paragraph
 
 _STRONGEST = 24
@@ -33,15 +35,21 @@ def report(
     targets: Sequence[str] | None = None,
     layers: Sequence[str] | None = None,
     top: int = 3,
+    verdicts: bool = True,
+    progress: Watcher | None = None,
 ) -> Page:
-    """A page on `picture` `(C, H, W)`, of any size: prediction, saliency by three rules, activations, filters, layers.
+    """A page on `picture` `(C, H, W)`, of any size: prediction, reasons, saliency, activations, filters, layers.
 
     Parameters
     ----------
     targets
-        What the saliency is of; by default the `top` most probable classes.
+        What is explained; by default the saliency of the `top` most probable classes, and the first in full.
     layers
         Whose activations are shown; by default the last layer of each size of map.
+    verdicts
+        Whether the maps that say why are tested (see `verdict`), which takes most of the time.
+    progress
+        Told how far the reasons have come, which take nearly all of the time.
 
     Raises
     ------
@@ -54,6 +62,9 @@ def report(
     page = Page(f"What {network.name} sees in {name}", lead=layer_table(network).summary)
     page.section("Prediction" if predictions else "Image", *_prediction(image, predictions))
     if chosen:
+        explained = chosen if targets is not None else chosen[:1]
+        why = reasons(network, picture, image, explained, verdicts=verdicts, progress=progress)
+        page.section("Why this answer", *why)
         page.section("Where it looks", *_saliency(network, image, chosen, predictions))
     shown = layers if layers is not None else [each for each in typical_layers(network) if _runs(network, image, each)]
     page.section("What its layers answer", *_activations(network, image, shown))
