@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from convscope.network.zoo import load
     from convscope.plates.checking.check import Check, check
     from convscope.plates.explanation import Explanation, explanation
+    from convscope.plates.faithfulness_table import FaithfulnessTable, faithfulness_table
     from convscope.plates.redo import redo
     from convscope.plates.report import report
     from convscope.progress import Progress
@@ -86,6 +87,7 @@ _HOMES = {
     "network.zoo": "load",
     "plates.checking.check": "Check check",
     "plates.explanation": "Explanation explanation",
+    "plates.faithfulness_table": "FaithfulnessTable faithfulness_table",
     "plates.redo": "redo",
     "plates.report": "report",
     "progress": "Progress",

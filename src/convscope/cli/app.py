@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from convscope import __version__
-from convscope.cli import anatomy, check, explain, networks, predict, report, segment
+from convscope.cli import anatomy, check, explain, faithfulness, networks, predict, report, segment
 
 app = typer.Typer(
     help="A microscope for convolutional networks: see what a CNN has learned.",
@@ -39,6 +39,7 @@ app.command()(anatomy.filters)
 app.command()(explain.activations)
 app.command()(explain.explain)
 app.command()(segment.segment)
+app.command()(faithfulness.faithfulness)
 app.command()(report.report)
 app.command()(report.demo)
 app.command()(report.redo)

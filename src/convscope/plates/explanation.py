@@ -31,7 +31,7 @@ _PASSES = {
     "saliency": 3, "guided": 3, "deconvnet": 3, "grad-cam": 3, "guided-grad-cam": 6, "integrated-gradients": 150,
     "smooth-grad": 75,
 }  # fmt: skip
-_PASSES_OF_A_VERDICT, _MAPS_OF_A_VERDICT = 33, 4
+_PASSES_OF_A_VERDICT, _MAPS_OF_A_VERDICT = 67, 4
 _WINDOWS_ACROSS = 7
 
 _OPTIONS = {

@@ -33,6 +33,7 @@ from convscope.network.network import Network
 from convscope.network.zoo import LIBRARIES, WEIGHTS_SUFFIXES, load
 from convscope.network.zoo.user_code import FUNCTION
 from convscope.plates.explanation import explanation
+from convscope.plates.faithfulness_table import faithfulness_table
 from convscope.render.result import Pictured
 
 # From networks, images and keyword arguments to the result, for each public function that makes a picture.
@@ -41,6 +42,7 @@ METHODS: dict[str, Method] = {
     "activations": lambda networks, images, options: activations(networks[0], images[0], **options),
     "explanation": lambda networks, images, options: explanation(networks[0], images[0], **options),
     "faithfulness": lambda networks, images, options: _tested(networks, images, **options),
+    "faithfulness_table": lambda networks, images, options: faithfulness_table(networks[0], images, **options),
     "filters": lambda networks, images, options: filters(networks, **options),
     "grad_cam": lambda networks, images, options: grad_cam(networks[0], images[0], **options),
     "guided_grad_cam": lambda networks, images, options: guided_grad_cam(networks[0], images[0], **options),

@@ -16,7 +16,10 @@ from convscope.render.text import INK, LINE, PAPER, QUIET_INK
 
 Colour = tuple[int, int, int]
 
-PALETTE: tuple[Colour, ...] = ((0, 98, 178), (206, 82, 0), (0, 136, 96), (158, 71, 160), (122, 96, 0), (90, 90, 90))
+PALETTE: tuple[Colour, ...] = (
+    (0, 98, 178), (206, 82, 0), (0, 136, 96), (158, 71, 160), (122, 96, 0), (60, 165, 195),
+    (222, 82, 140), (60, 60, 66),
+)  # fmt: skip
 """Colours of lines in turn, told apart by the colour-blind too: they differ in lightness as well as in hue."""
 
 QUIET: Colour = (150, 156, 163)

@@ -1,0 +1,258 @@
+"""Which method can be believed on this network? All of them tested on the same photographs."""
+
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from convscope.attribution.faithfulness import area, check_counts
+from convscope.attribution.methods import METHODS, check_method
+from convscope.attribution.verdict import Word
+from convscope.errors import ImageError
+from convscope.image.recipe import JSON, Recipe
+from convscope.image.sources import Unreadable
+from convscope.network.network import Network
+from convscope.plates.testing_methods import RANDOM, Tested, Trial, chosen_photographs
+from convscope.progress import Watcher
+from convscope.render.curves import QUIET, Curve, curves
+from convscope.render.grid import grid
+from convscope.render.result import Pictured
+
+_WORDS: tuple[Word, ...] = ("holds", "weak", "fails")
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean over photographs and its standard error, which is NaN for a single one."""
+
+    mean: float
+    error: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Mean":
+        """That of at least one value.
+
+        >>> print(Mean.of([1.0, 2.0, 3.0]))
+        2.000 ± 0.577
+        """
+        sample = torch.tensor(values, dtype=torch.float64)
+        error = float(sample.std()) / math.sqrt(len(sample)) if len(sample) > 1 else math.nan
+        return cls(float(sample.mean()), error)
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f}" if math.isnan(self.error) else f"{self.mean:.3f} ± {self.error:.3f}"
+
+    @property
+    def json(self) -> dict[str, float | None]:
+        """For JSON, which has no NaN."""
+        return {"mean": self.mean, "error": None if math.isnan(self.error) else self.error}
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one method did: areas of its curves, and by how much each photograph's are better than in random order.
+
+    `verdicts` counts the words, and is None where maps were not judged; `seconds` is the mean time of a map.
+    `insertion_curve` and `deletion_curve` `(steps + 1,)` are means over the photographs.
+    """
+
+    method: str
+    insertion: Mean
+    deletion: Mean
+    insertion_gain: Mean
+    deletion_gain: Mean
+    verdicts: Mapping[Word, int] | None
+    seconds: Mean
+    insertion_curve: Tensor = field(repr=False)
+    deletion_curve: Tensor = field(repr=False)
+
+
+@dataclass(frozen=True)
+class FaithfulnessTable(Pictured):
+    """All methods on the same photographs, a row each; `random` is what they are compared with.
+
+    `left_out` says why methods are missing, `unreadable` why photographs are.
+    """
+
+    network: str
+    photographs: int
+    unit: str
+    rows: tuple[Row, ...]
+    random: Row
+    left_out: tuple[str, ...]
+    unreadable: tuple[Unreadable, ...]
+    recipe: Recipe
+
+    def picture(self, *, size: tuple[int, int] = (280, 400)) -> Image.Image:
+        """Two charts, each `size` (height, width) and a legend: deletion and insertion, the mean of each method."""
+        said = {"deletion": "share of the pixels taken away", "insertion": "share of the pixels put back"}
+        charts = []
+        for name, label in said.items():
+            lines = [
+                _line(each, getattr(each, name), getattr(each, f"{name}_curve")) for each in (*self.rows, self.random)
+            ]
+            limits = (0.0, 1.0) if self.unit == "probability" else None
+            chart = curves(
+                lines, x_label=label, y_label=self.unit, title=name, size=size, x_range=(0, 1), y_range=limits
+            )
+            charts.append(chart)
+        return grid(charts, columns=2, title=f"{self.network}, mean of {self.photographs} photographs")
+
+    def to_json(self) -> str:
+        """All but the curves, for other programs."""
+        whole: dict[str, Any] = {
+            "network": self.network,
+            "photographs": self.photographs,
+            "unit": self.unit,
+            "methods": [_row_json(each) for each in self.rows],
+            "random": {"insertion": self.random.insertion.json, "deletion": self.random.deletion.json},
+            "left_out": self.left_out,
+            "unreadable": [{"file": str(each.path), "reason": each.reason} for each in self.unreadable],
+        }
+        return json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False)
+
+    def __str__(self) -> str:
+        judged = any(row.verdicts is not None for row in self.rows)
+        head = ("method", "insertion", "deletion", *(_WORDS if judged else ()), "seconds a map")
+        cells = [head, *(_cells(row, judged) for row in (*self.rows, self.random))]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = [
+            "  ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]).rstrip()
+            for first, *others in cells
+        ]
+        return "\n".join([*lines, "", *self._sentences()])
+
+    def _sentences(self) -> Iterator[str]:
+        yield (
+            f"Areas under the {self.unit} on {self.photographs} photographs, mean ± standard error: of insertion the "
+            "larger is better, of deletion the smaller."
+        )
+        for name in ("insertion", "deletion"):
+            better = [each.method for each in self.rows if _surely_positive(getattr(each, f"{name}_gain"))]
+            yield f"Better than random order by two standard errors, {name}: {', '.join(better) or 'none'}."
+        yield from self.left_out
+        if self.unreadable:
+            first = self.unreadable[0]
+            yield f"{len(self.unreadable)} files were left out; {first.path.name}: {first.reason}"
+
+
+def faithfulness_table(
+    network: Network,
+    source: str | os.PathLike[str] | Sequence[Tensor],
+    *,
+    methods: Sequence[str] | None = None,
+    limit: int | None = None,
+    verdicts: bool = True,
+    steps: int = 20,
+    orders: int = 3,
+    window: int | None = None,
+    stride: int | None = None,
+    seed: int = 0,
+    progress: Watcher | None = None,
+) -> FaithfulnessTable:
+    """Test methods on photographs: insertion and deletion of each map, its verdict, its time.
+
+    Each photograph is explained for the class that the network answers. See `faithfulness` for the curves, which start
+    from a blur and end in grey, and `verdict` for the words.
+
+    Parameters
+    ----------
+    source
+        A folder (see `read_folder`), or images `(C, H, W)` in [0, 1] of any size. What can't be read is told, and
+        passed over.
+    methods
+        By name (see `convscope.attribution.methods`); by default all that the network allows.
+    limit
+        Only so many photographs, drawn by `seed`.
+    verdicts
+        Whether maps are judged, which takes four more of each.
+    steps, orders
+        As for `faithfulness`.
+    window, stride
+        Of the occluder; by default a seventh of the image's shorter side, and half of it.
+
+    Raises
+    ------
+    ImageError
+        There is no photograph, or none can be read.
+    TargetError
+        The network has no classes.
+    ConvscopeError
+        There is no method of that name.
+    Cancelled
+        `progress` returned False.
+    """
+    check_counts(limit=limit, steps=steps, orders=orders, window=window, stride=stride)
+    names = tuple(dict.fromkeys(map(check_method, METHODS if methods is None else methods)))
+    chosen, unreadable = chosen_photographs(network, source, limit, seed)
+    trial = Trial(network, names, verdicts, steps, orders, window, stride, seed, spare=methods is None)
+    tested = trial.run(chosen, progress)
+    unreadable += trial.unreadable
+    if not tested:
+        first = unreadable[0]
+        raise ImageError(f"no photograph in {str(source)!r} could be read; {first.path.name}: {first.reason}")
+    rows = [_row(name, [each[name] for each in tested]) for name in (*trial.names, RANDOM)]
+    parameters: dict[str, JSON] = {
+        "methods": trial.names, "verdicts": verdicts, "steps": steps, "orders": orders, "window": window,
+        "stride": stride,
+    }  # fmt: skip
+    return FaithfulnessTable(
+        network=network.name,
+        photographs=len(tested),
+        unit=trial.unit,
+        rows=tuple(rows[:-1]),
+        random=rows[-1],
+        left_out=tuple(trial.left_out),
+        unreadable=tuple(unreadable),
+        recipe=replace(network.recipe("faithfulness_table", parameters, seed=seed), inputs=tuple(trial.inputs)),
+    )
+
+
+def _row(name: str, tested: Sequence[Tested]) -> Row:
+    insertion, deletion = ([float(area(getattr(each, kind))) for each in tested] for kind in ("insertion", "deletion"))
+    judged = Counter(each.verdict.word for each in tested if each.verdict is not None)
+    return Row(
+        method=name,
+        insertion=Mean.of(insertion),
+        deletion=Mean.of(deletion),
+        insertion_gain=Mean.of([one - each.random_insertion for one, each in zip(insertion, tested, strict=True)]),
+        deletion_gain=Mean.of([each.random_deletion - one for one, each in zip(deletion, tested, strict=True)]),
+        verdicts={word: judged[word] for word in _WORDS} if judged else None,
+        seconds=Mean.of([each.seconds for each in tested]),
+        insertion_curve=torch.stack([each.insertion for each in tested]).mean(dim=0),
+        deletion_curve=torch.stack([each.deletion for each in tested]).mean(dim=0),
+    )
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    return {
+        "method": row.method,
+        "insertion": row.insertion.json,
+        "deletion": row.deletion.json,
+        "insertion_gain": row.insertion_gain.json,
+        "deletion_gain": row.deletion_gain.json,
+        "verdicts": row.verdicts,
+        "seconds": row.seconds.mean,
+    }
+
+
+def _cells(row: Row, judged: bool) -> tuple[str, ...]:
+    counts = [str(row.verdicts[word]) if row.verdicts is not None else "" for word in _WORDS] if judged else []
+    seconds = "" if math.isnan(row.seconds.mean) else f"{row.seconds.mean:.2f}"
+    return row.method, str(row.insertion), str(row.deletion), *counts, seconds
+
+
+def _surely_positive(gain: Mean) -> bool:
+    return gain.mean > 2 * gain.error
+
+
+def _line(row: Row, found: Mean, values: Tensor) -> Curve:
+    x = torch.linspace(0, 1, len(values))
+    return Curve(f"{row.method}: {found}", x, values, colour=QUIET if row.method == RANDOM else None)
