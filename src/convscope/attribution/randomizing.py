@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from convscope.errors import NetworkError
 from convscope.network.network import Network
-from convscope.network.replica import own_copy
+from convscope.network.replica import own_copy, unwrapped
 
 
 def weighted_layers(network: Network) -> tuple[str, ...]:
@@ -16,8 +16,8 @@ def weighted_layers(network: Network) -> tuple[str, ...]:
     In the order in which they are run where that is known, else in the order in which the module has them.
     Raises NetworkError where there are none.
     """
-    module = own_copy(network.module)
-    held = [path for path, each in module.named_modules() if next(each.parameters(recurse=False), None) is not None]
+    modules = unwrapped(network.module).named_modules()
+    held = [path for path, each in modules if next(each.parameters(recurse=False), None) is not None]
     if not held:
         raise NetworkError(f"{network.name} has no weights that could be randomized")
     run = {name: place for place, name in enumerate(network.layers)}
