@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from convscope.anatomy.sliding_product import SlidingProduct, sliding_product
     from convscope.attribution.activations import Activations, activations
     from convscope.attribution.attribution import Attribution
+    from convscope.attribution.drill_down import DrillDown, drill_down
     from convscope.attribution.faithfulness import Faithfulness, faithfulness
     from convscope.attribution.grad_cam import GradCam, grad_cam
     from convscope.attribution.guided_grad_cam import guided_grad_cam
@@ -68,6 +69,7 @@ _HOMES = {
     "anatomy.sliding_product": "SlidingProduct sliding_product",
     "attribution.activations": "Activations activations",
     "attribution.attribution": "Attribution",
+    "attribution.drill_down": "DrillDown drill_down",
     "attribution.faithfulness": "Faithfulness faithfulness",
     "attribution.grad_cam": "GradCam grad_cam",
     "attribution.guided_grad_cam": "guided_grad_cam",

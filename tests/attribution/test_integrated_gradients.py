@@ -64,7 +64,7 @@ def test_equal_captum(steps: int) -> None:
     mean, std = (torch.tensor(each, dtype=torch.float64)[:, None, None] for each in ((0.4, 0.5, 0.6), (0.2, 0.3, 0.25)))
     peer = captum.IntegratedGradients(lambda batch: module((batch - mean) / std))
     expected = peer.attribute(x, baseline, target=3, n_steps=steps, method="gausslegendre")
-    found = cs.integrated_gradients(net, x, 3, baseline=baseline, steps=steps).values
+    found = cs.integrated_gradients(net, x, 3, baseline=baseline, steps=steps, complete=False).values
     assert expected.abs().max() > 1e-3
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6 * float(expected.abs().max()))
 
@@ -98,11 +98,12 @@ def test_they_are_complete_where_the_network_has_no_corners() -> None:
 def test_what_is_not_complete_says_so() -> None:
     """With corners, steps miss some of the way: by how much is told."""
     known = planted()
-    rough = cs.integrated_gradients(known.network, known.images[:8], known.target, steps=2)
+    rough = cs.integrated_gradients(known.network, known.images[:8], known.target, steps=2, complete=False)
     total = rough.values.double().sum((1, 2, 3))
     missed = ((total - rough.difference) / rough.difference).abs()
     torch.testing.assert_close(rough.incompleteness, missed, rtol=1e-4, atol=1e-6)
-    assert f"miss the difference to the baseline by {float(missed.max()):.1%}" in rough.note
+    assert f"misses the difference to the baseline by {float(missed.max()):.1%}" in rough.note
+    torch.testing.assert_close(rough.missed, missed, rtol=1e-4, atol=1e-6)
     fine = cs.integrated_gradients(known.network, known.images[:8], known.target, steps=300)
     assert fine.incompleteness.max() < 1e-3
     assert not fine.note
@@ -227,3 +228,25 @@ def test_a_planted_mark_is_found() -> None:
     result = cs.integrated_gradients(known.network, known.images, known.target)
     assert corner_share(result.reduced("signed")).median() >= 0.8
     assert (known.network.logits(without_mark(known.images)).argmax(1) != known.marked).all()
+
+
+@pytest.mark.parametrize("name", ["chelsea", "astronaut", "coffee"])
+def test_of_a_real_network_they_are_complete_and_hardly_changed_for_it(lite0: cs.Network, name: str) -> None:
+    image = lite0.read(name)
+    best = lite0.predict(image, top=1)[0].index
+    result = cs.integrated_gradients(lite0, image, best, steps=12)
+    total = float(result.values.double().sum())
+    assert total == pytest.approx(float(result.difference), rel=1e-5)
+    assert float(result.missed) > 1e-3
+    assert abs(float(result.closed)) < 0.03
+    assert f"by {float(result.missed):.1%} of it" in result.note
+
+
+def test_closing_changes_every_value_by_the_same_part() -> None:
+    known = planted()
+    closed = cs.integrated_gradients(known.network, known.images[0], known.target, steps=2)
+    left = cs.integrated_gradients(known.network, known.images[0], known.target, steps=2, complete=False)
+    assert float(closed.closed) != 0
+    assert float(left.closed) == 0
+    expected = left.values + float(closed.closed) * left.values.abs()
+    torch.testing.assert_close(closed.values, expected)

@@ -3,7 +3,7 @@
 import copy
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -441,3 +441,12 @@ def test_bad_input(tiny: nn.Module) -> None:
         cs.Network(nn.Conv2d(3, 2, 3), input_size=8).predict(torch.rand(3, 8, 8))
     with pytest.raises(LayerError, match="no layer"):
         net.capture(torch.rand(3, 16, 16), ["nowhere"])
+
+
+def test_buffers_that_changed_before_the_first_look_are_followed() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)).eval()
+    net = cs.Network(module, input_size=8)
+    cast("Tensor", module[1].running_mean).fill_(3)
+    image = torch.rand(3, 8, 8)
+    assert net.notes == ()
+    torch.testing.assert_close(net.logits(image), module(image[None])[0])

@@ -39,7 +39,8 @@ class Replica:
     def __init__(self, module: nn.Module) -> None:
         original = unwrapped(module)
         self.module, memo = _copied(original, _replica_of)
-        self.live = {id(memo[id(tensor)]): tensor.detach() for tensor in original.buffers()}
+        self._buffers = [(memo[id(tensor)], tensor.detach()) for tensor in original.buffers()]
+        self.live = {id(copied): tensor for copied, tensor in self._buffers}
         self.foreign_hooks = _remove_hooks(self.module)
         for submodule in self.module.modules():
             submodule.training = False
@@ -49,6 +50,12 @@ class Replica:
 
     def __call__(self, *args: Any) -> Any:
         return self.module(*args)
+
+    def follow(self) -> None:
+        """Take over the user's buffers as they are now."""
+        with torch.no_grad():
+            for copied, tensor in self._buffers:
+                copied.copy_(tensor)
 
 
 def unwrapped(module: nn.Module) -> nn.Module:

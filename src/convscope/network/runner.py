@@ -68,6 +68,7 @@ class Runner:
             self._replica = Replica(self._module)
             self._runnables.clear()
         elif versions != self._versions:
+            self._replica.follow()
             stale = [key for key, each in self._runnables.items() if getattr(each.graph, "holds_weights", False)]
             for key in stale:
                 del self._runnables[key]

@@ -15,6 +15,7 @@ from convscope.anatomy.pooling_compared import pooling_compared
 from convscope.anatomy.sliding_product import sliding_product
 from convscope.attribution.activations import activations
 from convscope.attribution.attribution import Attribution
+from convscope.attribution.drill_down import drill_down
 from convscope.attribution.faithfulness import Faithfulness, faithfulness
 from convscope.attribution.grad_cam import grad_cam
 from convscope.attribution.guided_grad_cam import guided_grad_cam
@@ -40,6 +41,9 @@ from convscope.render.result import Pictured
 Method = Callable[[Sequence[Network], Sequence[Tensor], dict[str, Any]], Pictured]
 METHODS: dict[str, Method] = {
     "activations": lambda networks, images, options: activations(networks[0], images[0], **options),
+    "drill_down": lambda networks, images, options: drill_down(
+        networks[0], images[0], **_with_image(options, "fill", images)
+    ),
     "explanation": lambda networks, images, options: explanation(networks[0], images[0], **options),
     "faithfulness": lambda networks, images, options: _tested(networks, images, **options),
     "faithfulness_table": lambda networks, images, options: faithfulness_table(networks[0], images, **options),
