@@ -59,7 +59,9 @@ def test_the_places_that_change_most_are_measured(network: cs.Network, image: Te
 
 def test_interpolation_is_exact_for_straight_lines() -> None:
     places = torch.tensor([0, 3, 4, 9])
-    torch.testing.assert_close(_weights(places, 10) @ (2.0 * places.double() + 1), 2.0 * torch.arange(10.0).double() + 1)
+    torch.testing.assert_close(
+        _weights(places, 10) @ (2.0 * places.double() + 1), 2.0 * torch.arange(10.0).double() + 1
+    )
 
 
 def test_progress_ends_at_its_total_and_can_stop(network: cs.Network, image: Tensor) -> None:
@@ -72,7 +74,7 @@ def test_progress_ends_at_its_total_and_can_stop(network: cs.Network, image: Ten
 
 @pytest.mark.parametrize("options", [{"coarse": 1}, {"refine": 1.5}, {"refine": -0.1}, {"window": 20}, {"stride": 0}])
 def test_bad_options_are_named(network: cs.Network, image: Tensor, options: dict[str, float]) -> None:
-    with pytest.raises(cs.ImageError, match="got|larger"):
+    with pytest.raises(cs.ImageError, match=r"got|larger"):
         cs.drill_down(network, image, 1, **options)  # type: ignore[arg-type]
 
 

@@ -12,7 +12,6 @@ from convscope.attribution.occluder import Cover, FillLike, Windows
 from convscope.attribution.occlusion import Occlusion
 from convscope.errors import ImageError
 from convscope.image.check import check_image
-from convscope.image.recipe import JSON
 from convscope.network.engine import EngineName
 from convscope.network.network import Network
 from convscope.network.target import TargetLike

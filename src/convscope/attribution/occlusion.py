@@ -11,8 +11,8 @@ from torch import Tensor
 
 from convscope.attribution.attribution import Attribution, Reduction, Style
 from convscope.attribution.occluded import Asked, Measured, Method, measure, way_for
-from convscope.attribution.occluder import Box, Cover, FillLike, Places, Windows
-from convscope.errors import ImageError
+from convscope.attribution.occluder import Box, Cover, FillLike, Places, Windows, fill_parameter
+from convscope.errors import ImageError, TargetError
 from convscope.image.check import check_image
 from convscope.image.recipe import JSON, Recipe
 from convscope.image.write import to_picture
@@ -79,7 +79,7 @@ class Occlusion(Attribution):
         largest = max(float(placed.max()), float(cast("Tensor", self.baseline_probability)))
         drawn = heatmap(
             placed, scale=Scale(0.0, max(largest, 1e-6)), size=(len(rows), len(columns)),
-            legend="probability with the window here",
+            legend="probability",
         )  # fmt: skip
         return grid([to_picture(self.image), drawn], cell=len(columns))
 
@@ -167,26 +167,32 @@ def occlusion(
     check_image(image, channels=network.channels)
     several = isinstance(target, list)
     asked = [network.target(each, image) for each in (target if isinstance(target, list) else [target])]
+    if not asked:
+        raise TargetError("got an empty list of targets; expected at least one")
     windows = Windows.over(image, window, stride)
     images = [image] if image.dim() == 3 else list(image)
     steps = Steps(len(images) * len(windows), progress)
     measured: list[list[Measured]] = []
+    chosen = engine
     with torch.no_grad():
         for each in images:
             cover = Cover(network, each, fill)
-            way = way_for(network, Asked.by(asked), windows, cover, method=method, engine=engine, batch=batch)
+            way = way_for(network, Asked.by(asked), windows, cover, method=method, engine=chosen, batch=batch)
+            # One trial of engines serves all images of a batch.
+            chosen = way.engine
             measured.append(measure(network, asked, way, windows, steps))
     # Made again it is mostly of other weights, of which no export to ONNX is at hand.
     again = partial(occlusion, window=window, stride=stride, fill=fill, method=method, engine="torch", batch=batch)
+    filled = fill_parameter(fill)
     parameters: dict[str, JSON] = {
         "window": list(window) if isinstance(window, tuple) else window,
         "stride": list(stride) if isinstance(stride, tuple) else stride,
-        "fill": "image" if isinstance(fill, Tensor) else fill,
+        "fill": filled,
         "method": way.method, "engine": way.engine,
     }  # fmt: skip
     results = []
     for index, one in enumerate(asked):
-        inputs = [image, *([fill] if isinstance(fill, Tensor) else []), *one.masks]
+        inputs = [image, *([fill] if isinstance(fill, Tensor) and filled == "image" else []), *one.masks]
         recipe = network.recipe(
             "occlusion", {"target": one.text, **parameters}, images=inputs, batch=batch, engine=way.description
         )
