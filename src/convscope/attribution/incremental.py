@@ -59,21 +59,36 @@ class Incremental:
         self._steps: dict[int, Step] = {}
         for index in self._order:
             step = self._steps[index] = step_of(graph, index, values, self._spreads)
-            if isinstance(step, Positionwise) and self._is_last_to_read(index, step.source):
+            if isinstance(step, Positionwise) and self._alone_reads(index, step.source):
                 self._steps[index] = step.in_place(graph)
             if step.spread is not None:
                 self._spreads.update((ref, step.spread) for ref in _refs_to(index, values))
         self._clean = Clean({ref: resolved(ref, values, 1) for ref in self._spreads})
-        self._tail: tuple[Part, Engine] | None = None
+        self._tail: tuple[int, Part, Engine] | None = None
         self._wanted: dict[int, list[str]] = {}
         for name in keep:
             self._wanted.setdefault(graph.names[name].node, []).append(name)
 
-    def _is_last_to_read(self, index: int, source: Ref) -> bool:
-        """Whether a freshly computed value may be overwritten by the call that reads it."""
+    def _alone_reads(self, index: int, source: Ref) -> bool:
+        """Whether a freshly computed value may be overwritten by the call that reads it.
+
+        Another that reads it, even earlier, may have passed on the very same memory: a slice, padding.
+        """
         fresh = isinstance(self._steps.get(source.node), Sliding)
         kept = source.node in {self._graph.names[name].node for name in self._keep}
-        return fresh and not kept and source.node in self._graph.last_use[index]
+        return fresh and not kept and self._readers[source.node] == {index}
+
+    @cached_property
+    def _readers(self) -> dict[int, set[int]]:
+        """The nodes that read each node; the number of nodes for the output."""
+        readers: dict[int, set[int]] = {index: set() for index in range(len(self._graph.nodes))}
+        for index in self._order:
+            node = self._graph.nodes[index]
+            for ref in refs_in((node.args, node.kwargs)):
+                readers[ref.node].add(index)
+        for ref in refs_in(self._graph.output):
+            readers[ref.node].add(len(self._graph.nodes))
+        return readers
 
     # What it costs
 
@@ -142,7 +157,7 @@ class Incremental:
 
     @cached_property
     def _affordable(self) -> int:
-        needed = max(self._bytes(index) for index in self._order)
+        needed = max((self._bytes(index) for index in self._order), default=0)
         return max(1, min(_MOST, _NEAR // max(needed, 1)))
 
     def _bytes(self, index: int) -> int:
@@ -176,10 +191,15 @@ class Incremental:
             live = {ref for ref in refs if ref.node < after[0] and not self._graph.constant[ref.node]}
             if sum(self._costs[index] for index in after) < _TAIL * sum(self._costs.values()):
                 return None
-            if len(live) <= 2 and all(ref.item is None for ref in live):
+            if len(live) <= 2 and all(self._is_batch(ref) for ref in live):
                 keep = tuple(name for name in self._keep if self._graph.names[name].node >= after[0])
                 return Part(self._graph, tuple(sorted(ref.node for ref in live)), keep, self._whole)
         return None
+
+    def _is_batch(self, ref: Ref) -> bool:
+        """Whether a value is a tensor with the images along its first dimension, as engines take it."""
+        value = self._values[ref.node]
+        return ref.item is None and isinstance(value, Tensor) and value.shape[:1] == (1,)
 
     def example(self, part: Part) -> tuple[Tensor, ...]:
         """The clean values of what a part is given."""
@@ -187,7 +207,9 @@ class Incremental:
 
     def finish_with(self, part: Part, engine: Engine) -> None:
         """Leave a tail to an engine."""
-        self._tail = (part, engine)
+        order = part.graph.order(part.given, part.keep, whole=part.whole)
+        begin = min(index for index in order if index not in part.given and not part.graph.constant[index])
+        self._tail = (begin, part, engine)
 
     # Running
 
@@ -201,8 +223,8 @@ class Incremental:
         values: Values = [None] * len(self._graph.nodes)
         kept: dict[str, Tensor] = {}
         for index in self._order:
-            if self._tail is not None and index > max(self._tail[0].given):
-                part, engine = self._tail
+            if self._tail is not None and index >= self._tail[0]:
+                _, part, engine = self._tail
                 output, late = engine(*(self._final(Ref(node), patches, values) for node in part.given))
                 return output, kept | late
             self._advance(index, patches, values)

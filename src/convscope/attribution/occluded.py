@@ -11,9 +11,10 @@ from torch import Tensor
 from convscope.attribution.incremental import Incremental
 from convscope.attribution.occluder import Cover, Windows
 from convscope.attribution.spread import Indices
-from convscope.errors import ImageError, nearest
+from convscope.errors import ImageError, NetworkError, nearest
 from convscope.network.answers import Answers
 from convscope.network.engine import EngineName, Part, TorchEngine, affordable, engine_for, lean
+from convscope.network.folding import uses_batch_statistics
 from convscope.network.graph import Graph
 from convscope.network.network import Network
 from convscope.network.target import Target
@@ -97,11 +98,17 @@ def way_for(
     """How to go through all places of the occluder: with `method` "auto", the one that is estimated to cost less."""
     if method not in get_args(Method):
         raise ImageError(f"unknown method {method!r}; {nearest(str(method), get_args(Method))}")
+    if engine not in get_args(EngineName):
+        raise NetworkError(f"unknown engine {engine!r}; {nearest(str(engine), get_args(EngineName))}")
+    if batch is not None and batch < 1:
+        raise ImageError(f"got batch={batch}; expected at least 1, or None to have it chosen")
     traced = network.graph(tuple(cover.image.shape))
     if traced is None:
         return Untraced(network, asked, windows, cover, batch)
+    if any(uses_batch_statistics(node) for node in traced.nodes):
+        batch = 1
     graph = lean(traced, cover.clean)
-    if method != "dense" and not graph.writes:
+    if method != "dense" and not graph.writes and cover.keeps_places:
         incremental = Incremental(graph, cover.clean, windows, keep=asked.keep, whole=asked.whole)
         if method == "incremental" or incremental.work < _PAYS:
             return Rectangles(incremental, windows, cover, engine, batch)
@@ -184,7 +191,8 @@ class Untraced:
         self.description = f"dense, torch {torch.__version__}; the network can't be traced"
 
     def clean(self) -> Returned:
-        return self._network.run_fed(self._cover.clean, self._asked.keep, whole=self._asked.whole)
+        # A copy, since the network may write into it.
+        return self._network.run_fed(self._cover.clean.clone(), self._asked.keep, whole=self._asked.whole)
 
     def run(self, chosen: Tensor | None) -> Iterator[tuple[Indices, Indices, Returned]]:
         for rows, columns, fed in _fed(self._windows, self._cover, chosen, self._batch):

@@ -3,17 +3,18 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor
 
 from convscope.errors import ImageError, nearest
+from convscope.image.recipe import JSON
 from convscope.network.network import Network
 from convscope.network.normalization import Normalization
 
 Fill = Literal["gray", "mean", "zero"]
-FillLike = Fill | float | Tensor
+FillLike = Fill | float | Sequence[float] | Tensor
 Box = tuple[int, int, int, int]
 
 
@@ -97,21 +98,41 @@ def _pair(value: Any, what: str) -> tuple[int, int]:
 
 def fill_image(fill: FillLike, image: Tensor) -> Tensor | None:
     """What an image `(C, H, W)` is covered with, in its shape; None for "zero", which is 0 after normalization."""
-    if isinstance(fill, Tensor):
-        if fill.shape not in (image.shape, image.shape[:1]):
-            raise ImageError(
-                f"got a fill of shape {tuple(fill.shape)}; expected an image of shape {tuple(image.shape)} or one "
-                f"number a channel"
-            )
-        fill = fill.to(image)
-        return (fill[:, None, None] if fill.dim() == 1 else fill).expand_as(image)
     if isinstance(fill, str):
         if fill not in get_args(Fill):
             raise ImageError(f"unknown fill {fill!r}; {nearest(fill, get_args(Fill))}, a number or an image")
         if fill == "zero":
             return None
         return torch.full_like(image, 0.5) if fill == "gray" else image.mean((1, 2), keepdim=True).expand_as(image)
-    return torch.full_like(image, float(fill))
+    filled = _numbers(fill).to(image)
+    if filled.shape not in ((), image.shape[:1], image.shape):
+        raise ImageError(
+            f"got a fill of shape {tuple(filled.shape)}; expected a number, one a channel, or an image of shape "
+            f"{tuple(image.shape)}"
+        )
+    return (filled[:, None, None] if filled.dim() == 1 else filled).expand_as(image)
+
+
+def _numbers(fill: Any) -> Tensor:
+    try:
+        numbers = torch.as_tensor(fill)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ImageError(
+            f"got a fill of type {type(fill).__name__}; expected {', '.join(get_args(Fill))}, a number, one a channel, "
+            "or an image"
+        ) from error
+    if not numbers.isfinite().all():
+        raise ImageError("the fill has numbers that are not finite")
+    return numbers
+
+
+def fill_parameter(fill: FillLike) -> JSON:
+    """A fill as a recipe has it: "image" for one that is given as a tensor beside it."""
+    if isinstance(fill, str):
+        return fill
+    if isinstance(fill, Tensor):
+        return "image" if fill.dim() > 1 else cast("JSON", fill.tolist())
+    return list(fill) if isinstance(fill, Sequence) else fill
 
 
 class Cover:
@@ -128,8 +149,18 @@ class Cover:
         self._fed: Tensor | None = None
         if self._picture is None:
             self._fed = torch.zeros_like(self.clean)
+            if not self.keeps_places:
+                raise ImageError(
+                    f"the network is fed {tuple(self.clean.shape[1:])} for an image of {tuple(image.shape)}, so that "
+                    "a window has no place there to be 0 in; choose another fill"
+                )
         elif isinstance(network.normalize, Normalization):
             self._fed = network.feed(self._picture[None])
+
+    @property
+    def keeps_places(self) -> bool:
+        """Whether what the network is fed has the rows and columns of the image."""
+        return self.clean.shape[-2:] == self.image.shape[-2:]
 
     def within(self, boxes: Sequence[Box]) -> Tensor:
         """What lies within each window: one map `(1, C, H, W)` for all, or a whole fed image `(B, C, H, W)` each."""

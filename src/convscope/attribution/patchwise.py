@@ -16,6 +16,7 @@ from torch import Tensor
 
 from convscope.attribution.patches import Patches, Span
 from convscope.attribution.spread import Spread
+from convscope.network.folding import uses_batch_statistics
 from convscope.network.geometry import Window
 from convscope.network.graph import Graph, Values, resolved
 from convscope.network.ops import Operation, name_of, operation_of
@@ -269,6 +270,8 @@ def _positionwise(
         return None
     call = Call(call.arguments, call.input, tuple(results[0].shape))
     if operation.kind in _SIZED or _windows(graph, node, call) != _STILL or operation.axes(call, _SPACE) != _SPACE:
+        return None
+    if uses_batch_statistics(graph.nodes[node]):
         return None
     constants = (
         [] if name_of(graph.nodes[node].function) in _PER_CHANNEL else [_without_refs(leaf, graph) for leaf in leaves]

@@ -36,9 +36,10 @@ def lean(graph: Graph, fed: Tensor) -> Graph:
     nodes, output = graph.nodes, graph.output
     with torch.no_grad():
         # Only a graph without writes may be read at any of its values later on.
+        values = graph.values(fed.clone())
         with contextlib.suppress(NotFunctional):
-            nodes, output = functional(nodes, output, graph.values(fed.clone()))
-        nodes = [_channels_last(node) for node in folded(nodes, output)]
+            nodes, output = functional(nodes, output, values)
+        nodes = [_channels_last(node) for node in folded(nodes, output, values)]
     return graph.rewritten(nodes, output)
 
 
@@ -64,6 +65,8 @@ class Part:
     whole: bool = True
 
     def run(self, values: Sequence[Tensor], batch: int) -> tuple[Any, dict[str, Tensor]]:
+        # What is given stays the caller's.
+        values = [each.clone() for each in values] if self.graph.writes else values
         return self.graph.resume(dict(zip(self.given, values, strict=True)), batch, self.keep, whole=self.whole)
 
 

@@ -1,6 +1,8 @@
 """ONNX Runtime as an engine: a part of a graph exported once, kept in the cache, and run on a processor."""
 
+import contextlib
 import hashlib
+import importlib.metadata
 import importlib.util
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
@@ -51,13 +53,7 @@ class OnnxEngine:
 
         self.name = f"onnxruntime {onnxruntime.__version__}"
         self._part = part
-        path = exported_path(part, example)
-        if not path.exists():
-            _export(part, example, path)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._session = _session(part, example)
         self._names = [each.name for each in self._session.get_inputs()]
         self._check(example)
 
@@ -80,6 +76,33 @@ class OnnxEngine:
         for one, other in zip(tensors_in(expected), tensors_in(self(*doubled)), strict=True):
             if not torch.allclose(one, other, rtol=0, atol=_AGREES * float(one.abs().max()), equal_nan=True):
                 raise NetworkError("ONNX Runtime gives another result than torch")
+
+
+def _session(part: Part, example: tuple[Tensor, ...]) -> Any:
+    """A session of the export that is kept, or of a new one where there is none or it is damaged."""
+    path = exported_path(part, example)
+    if path.exists():
+        with contextlib.suppress(Exception):  # whatever ONNX Runtime raises for a damaged file
+            return _loaded(path)
+    _export(part, example, path)
+    try:
+        return _loaded(path)
+    except Exception as error:  # or for an operation that it lacks
+        raise NetworkError(f"ONNX Runtime can't run the network ({_said(error)})") from error
+
+
+def _loaded(path: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _said(error: Exception) -> str:
+    """The first line of its message, or its name where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 class _Exported(nn.Module):
@@ -128,4 +151,4 @@ def _export(part: Part, example: tuple[Tensor, ...], path: Path) -> None:
             with atomic_path(path) as temporary:
                 program.save(temporary)
     except Exception as error:  # whatever exporters raise for what they can't export
-        raise NetworkError(f"the network can't be exported to ONNX ({str(error).splitlines()[0]})") from error
+        raise NetworkError(f"the network can't be exported to ONNX ({_said(error)})") from error
