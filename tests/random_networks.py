@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from hypothesis import strategies as st
-from tests.random_pieces import CHANNELS, PIECES, Function, Shape, Sketch, convolution
+from tests.random_pieces import CHANNELS, LOCAL, PIECES, Function, Shape, Sketch, convolution
 from torch import Tensor, nn
 
 Made = tuple[nn.Module, tuple[int, int]]
@@ -54,7 +54,8 @@ def _with_skip(x: Tensor, early: Tensor) -> Tensor:
 def head(sketch: Sketch, shape: Shape) -> nn.Module:
     """Global pooling or flattening before a linear layer, or maps."""
     channels, rows, columns = shape
-    kind = sketch.one_of("global mean", "global mean", "global max", "flatten", "dense output")
+    kinds = ("global mean", "global mean", "dense output", "global max", "flatten")
+    kind = sketch.one_of(*(kinds[:3] if sketch.local else kinds))
     sketch.note(kind)
     if kind == "dense output":
         return nn.Conv2d(channels, 3, 1)
@@ -73,12 +74,14 @@ def _mean(x: Tensor) -> Tensor:
 
 
 @st.composite
-def modules(draw: Callable[[st.SearchStrategy[Any]], Any], *, least: int = 8, most: int = 40) -> Made:
+def modules(
+    draw: Callable[[st.SearchStrategy[Any]], Any], *, least: int = 8, most: int = 40, local: bool = False
+) -> Made:
     """A random network in evaluation mode and double precision, and the size of its images, of three channels.
 
-    It returns three numbers an image, or for a dense output three maps.
+    It returns three numbers an image, or for a dense output three maps. See `Sketch` for `local`.
     """
-    sketch = Sketch(draw)
+    sketch = Sketch(draw, local)
     size = sketch.pair(least, most)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(sketch.integer(0, 2**16))
@@ -87,12 +90,13 @@ def modules(draw: Callable[[st.SearchStrategy[Any]], Any], *, least: int = 8, mo
         skips: dict[int, int] = {}
         seen: list[Tensor] = []
         for index in range(sketch.integer(2, 8)):
-            piece = convolution if index == 0 or x.shape[1] > CHANNELS else sketch.one_of(*PIECES)
+            piece = convolution if index == 0 or x.shape[1] > CHANNELS else sketch.one_of(*(LOCAL if local else PIECES))
             stages.append(piece(sketch, (x.shape[1], x.shape[2], x.shape[3])).eval())
             with warnings.catch_warnings(action="ignore"):  # torch says once that padding "same" may copy
                 x = stages[-1](x.clone())
-            if seen and sketch.now_and_then():
-                skips[index] = sketch.integer(0, len(seen) - 1)
+            early = [at for at, each in enumerate(seen) if not local or each.shape == x.shape]
+            if early and sketch.now_and_then():
+                skips[index] = sketch.one_of(*early)
                 x = _with_skip(x, seen[skips[index]])
                 sketch.note("skip")
             seen.append(x)

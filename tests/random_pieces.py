@@ -84,9 +84,14 @@ class Split(nn.Module):
 
 @dataclass
 class Sketch:
-    """A network while it is drawn: what was drawn so far, by kind."""
+    """A network while it is drawn: what was drawn so far, by kind.
+
+    One that is `local` has no call, before its head, that reads all of a map or moves its places otherwise than a
+    window does.
+    """
 
     draw: Callable[[st.SearchStrategy[Any]], Any]
+    local: bool = False
     kinds: set[str] = field(default_factory=set)
 
     def integer(self, low: int, high: int) -> int:
@@ -126,7 +131,7 @@ def convolution(sketch: Sketch, shape: Shape) -> nn.Module:
     sketch.note("convolution")
     sketch.note("depthwise" if groups == channels else "grouped", groups > 1)
     options: dict[str, Any] = {"groups": groups, "bias": sketch.flag(), "dilation": sketch.pair(1, 2)}
-    mode: Mode = sketch.one_of("zeros", "zeros", "reflect")
+    mode: Mode = "zeros" if sketch.local else sketch.one_of("zeros", "zeros", "reflect")
     kernel = (sketch.integer(1, 5), sketch.integer(1, 5))
     if sketch.now_and_then():
         kernel, options["dilation"], options["stride"], options["padding"] = (1, 1), (1, 1), (2, 2), (0, 0)
@@ -191,8 +196,8 @@ def transposed(sketch: Sketch, shape: Shape) -> nn.Module:
 
 def padding(sketch: Sketch, shape: Shape) -> nn.Module:
     _, rows, columns = shape
-    mode = sketch.one_of("constant", "reflect", "replicate")
-    least = -1 if mode == "constant" and min(rows, columns) > 4 else 0
+    mode = "constant" if sketch.local else sketch.one_of("constant", "reflect", "replicate")
+    least = -1 if mode == "constant" and min(rows, columns) > 4 and not sketch.local else 0
     across, down = (3, 3) if mode == "constant" else (min(3, columns - 1), min(3, rows - 1))
     sizes = [*sketch.pair(least, across), *sketch.pair(least, down)]
     sketch.note("crop", min(sizes) < 0)
@@ -361,8 +366,10 @@ def local_response_norm(sketch: Sketch, shape: Shape) -> nn.Module:
     return nn.LocalResponseNorm(sketch.integer(1, 5), alpha=0.5)
 
 
+LOCAL = [
+    *[convolution] * 5, padding, batch_norm, batch_norm, *[activation] * 3, max_pooling, max_pooling, average_pooling,
+    residual, residual, concatenation, split, split, scalar, softmax, local_response_norm,
+]  # fmt: skip
 PIECES = [
-    *[convolution] * 5, transposed, padding, padding, batch_norm, batch_norm, group_norm, *[activation] * 4,
-    max_pooling, max_pooling, average_pooling, adaptive_pooling, residual, residual, gated, concatenation, split, split,
-    scalar, scalar, upsampling, softmax, local_response_norm,
+    *LOCAL, transposed, padding, group_norm, activation, adaptive_pooling, gated, scalar, upsampling,
 ]  # fmt: skip

@@ -32,8 +32,9 @@ class Places:
 
     @classmethod
     def along(cls, length: int, *, size: int, stride: int) -> "Places":
-        """Windows at 0, stride, 2·stride, …: ⌈(length − size) / stride⌉ + 1 of them."""
-        return cls(length, size, tuple(index * stride for index in range(math.ceil((length - size) / stride) + 1)))
+        """Windows at 0, stride, 2·stride, …: ⌈(length − size) / stride⌉ + 1 of them, none beyond the last pixel."""
+        count = math.ceil((length - size) / stride) + 1
+        return cls(length, size, tuple(range(0, length, stride)[:count]))
 
     @property
     def stops(self) -> tuple[int, ...]:

@@ -104,7 +104,8 @@ class Spread:
 def grouped(tracks: Sequence[Track], least: int) -> list[Indices]:
     """The occluder's places along an axis, in groups that may be computed as one: rectangles of nearly the same sizes.
 
-    Those that lie alike on all strides are together; groups of fewer than `least` are joined with the next larger.
+    Those that lie alike on all strides are together; groups of fewer than `least` are joined with the next larger, the
+    last with the one before.
     """
     sizes = np.stack([track.loose_size for track in tracks])
     parts = (sizes / np.array([[track.length] for track in tracks])).sum(axis=0)
@@ -112,8 +113,10 @@ def grouped(tracks: Sequence[Track], least: int) -> list[Indices]:
     alike = sorted((np.flatnonzero(kind == each) for each in range(kind.max() + 1)), key=lambda one: parts[one[0]])
     groups = [alike[0]]
     for places in alike[1:]:
-        if len(groups[-1]) < least or (places is alike[-1] and len(places) < least):
+        if len(groups[-1]) < least:
             groups[-1] = np.concatenate([groups[-1], places])
         else:
             groups.append(places)
+    if len(groups) > 1 and len(groups[-1]) < least:
+        groups[-2:] = [np.concatenate(groups[-2:])]
     return [np.sort(each) for each in groups]
