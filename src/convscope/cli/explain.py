@@ -90,10 +90,11 @@ def explain(
 ) -> None:
     """Where in a picture an answer comes from, and whether that can be believed.
 
-    Maps of each target by each method. Writes one figure of all, and each map as a picture of its own; says of each
-    whether it holds: whether the answer rests on the places it shows, whether it is this network's, and whether it
-    lasts under a little noise.
+    Maps of each target by each method. Writes one figure of all, and each map as a picture of its own, of occlusion
+    also the probability with the window at each place. Says of each map whether it holds: whether the answer rests on
+    the places it shows, whether it is this network's, and whether it lasts under a little noise.
     """
+    from convscope.attribution.occlusion import Occlusion
     from convscope.plates.explanation import explanation, usual_style
 
     net = load_network(network, weights, weights_key, device)
@@ -116,6 +117,8 @@ def explain(
         for name, each, judged in zip(result.methods, maps, verdicts, strict=True):
             path = figure.parent / file_name(figure.name, each.target, name)
             write(each, path, style=style or usual_style(each))
+            if isinstance(each, Occlusion) and each.probabilities is not None:
+                write(each, path.with_stem(f"{path.stem}-probability"), style="probability")
             if judged is not None:
                 say(f"{label}, {name}: {judged}")
             if each.note:
