@@ -1,6 +1,7 @@
 """Insertion and deletion against a form written out, on a mark that was planted, and what is made of them."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 
 import convscope as cs
 from convscope.attribution.canvas import blurred, canvas
-from convscope.attribution.ranking import order, pixel_values, ranks, spearman
+from convscope.attribution.faithfulness import with_random_orders
+from convscope.attribution.ranking import moved, order, pixel_values, ranks, spearman
 from convscope.progress import Progress
 
 # --- The curves ---
@@ -91,6 +93,27 @@ def test_only_the_order_of_the_values_counts(seed: int, function: str) -> None:
     assert torch.equal(one.insertion.values, other.insertion.values)
 
 
+@pytest.mark.parametrize("against", ["moved", "pixels"])
+def test_random_orders_are_orders(against: Any) -> None:
+    generator = torch.Generator().manual_seed(3)
+    ranking = order(torch.rand(6, 8, generator=generator), generator)
+    orders = with_random_orders(ranking, (6, 8), 4, against, generator)
+    assert orders.shape == (5, 48)
+    assert torch.equal(orders[0], ranking)
+    assert torch.equal(orders.sort(dim=1).values, torch.arange(48).expand(5, 48))
+
+
+def test_a_moved_order_keeps_its_pattern() -> None:
+    """Neighbours stay neighbours: the differences from pixel to pixel are those of the map, elsewhere."""
+    generator = torch.Generator().manual_seed(3)
+    values = torch.rand(6, 8, generator=generator)
+    for _ in range(5):
+        other = moved(values, generator)
+        for axis in (0, 1):
+            steps, others = ((each - each.roll(1, axis)).abs().flatten().sort().values for each in (values, other))
+            torch.testing.assert_close(steps, others)
+
+
 def test_the_size_of_batches_changes_nothing() -> None:
     net, image = small(), picture()
     attribution = cs.saliency(net, image, 0)
@@ -122,13 +145,16 @@ def test_the_right_map_beats_chance_and_its_own_reverse() -> None:
         attribution = cs.integrated_gradients(seen.network, image, seen.target)
         reverse = replace(attribution, values=-attribution.values)
         right, wrong = (
-            cs.faithfulness(seen.network, image, each, start=0.0, end=0.0, steps=16) for each in (attribution, reverse)
+            cs.faithfulness(seen.network, image, each, start=0.0, end=0.0, steps=16, against="pixels")
+            for each in (attribution, reverse)
         )
         assert right.deletion.area < 0.05
         assert right.deletion.area < right.deletion.random_area - 2 * right.deletion.random_spread
         assert right.insertion.area > right.insertion.random_area + right.insertion.random_spread
         assert right.deletion.area < wrong.deletion.area - 0.3
         assert right.insertion.area > wrong.insertion.area + 0.3
+        elsewhere = cs.faithfulness(seen.network, image, attribution, start=0.0, end=0.0, steps=16)
+        assert elsewhere.deletion.area < elsewhere.deletion.random_area - 0.2
 
 
 # --- Order of pixels ---
@@ -197,6 +223,12 @@ def test_a_map_of_another_image_is_refused() -> None:
         cs.faithfulness(net, batch, cs.saliency(net, batch, 0))
 
 
+def test_unknown_orders_are_refused() -> None:
+    net, image = small(), picture()
+    with pytest.raises(cs.ImageError, match=r"'moves'; nearest: moved"):
+        cs.faithfulness(net, image, cs.saliency(net, image, 0), against="moves")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", ["steps", "orders", "batch"])
 def test_counts_below_one_are_refused(name: str) -> None:
     net, image = small(), picture()
@@ -228,7 +260,7 @@ def test_it_can_be_seen_and_told() -> None:
     net, image = small(), picture()
     result = cs.faithfulness(net, image, cs.saliency(net, image, 0), steps=4, orders=1)
     assert np.ptp(np.asarray(result.picture())) > 100
-    assert str(result).startswith(f"insertion area {result.insertion.area:.3f} (random order ")
+    assert str(result).startswith(f"insertion area {result.insertion.area:.3f} (by chance ")
     assert "nan" not in str(result)
 
 

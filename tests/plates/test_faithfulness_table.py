@@ -35,16 +35,14 @@ def test_its_rows_are_means_of_single_maps() -> None:
     expected = []
     for image in images:
         index = int(seen.network.logits(image).argmax())
-        attribution = cs.integrated_gradients(seen.network, image, index)
-        expected.append(cs.faithfulness(seen.network, image, attribution, seed=4, **FAST))
+        attribution = cs.integrated_gradients(seen.network, image, index, baseline="gray")
+        expected.append(cs.faithfulness(seen.network, image, attribution, seed=4, **FAST).deletion)
     row = table.rows[1]
-    deletions = [each.deletion.area for each in expected]
-    chance = [each.deletion.random_area for each in expected]
-    # Pixels of equal value are drawn in turn for all methods, so that a tie may fall otherwise than for one alone.
-    assert row.deletion.mean == pytest.approx(np.mean(deletions), abs=0.05)
-    assert table.random.deletion.mean == pytest.approx(np.mean(chance))
-    gains = np.array(chance) - np.array(deletions)
-    assert row.deletion_gain.mean == pytest.approx(gains.mean(), abs=0.05)
+    # Pixels of equal value and moves are drawn in turn for all methods, so otherwise than for one alone.
+    assert row.deletion.area.mean == pytest.approx(np.mean([each.area for each in expected]), abs=0.05)
+    assert row.deletion.elsewhere.mean == pytest.approx(np.mean([each.random_area for each in expected]), abs=0.1)
+    assert row.deletion.gain.mean == pytest.approx(row.deletion.elsewhere.mean - row.deletion.area.mean)
+    assert row.insertion.gain.mean == pytest.approx(row.insertion.area.mean - row.insertion.elsewhere.mean)
     assert (table.photographs, table.unit) == (3, "probability")
     assert row.verdicts is not None
     assert sum(row.verdicts.values()) == 3
@@ -65,7 +63,7 @@ def test_the_right_map_beats_chance_in_the_table(tmp_path: Path) -> None:
         seen.network, [*seen.images[:4]], methods=["occlusion"], window=4, stride=2, steps=8, seed=1
     )
     (row,) = table.rows
-    assert row.insertion_gain.mean > 0
+    assert row.deletion.gain.mean > 0
     assert row.verdicts is not None
     assert row.verdicts["holds"] >= 3
     table.save(tmp_path / "table.png")
@@ -76,13 +74,12 @@ def test_it_is_told_in_words_and_json_and_seen() -> None:
     seen = planted()
     table = cs.faithfulness_table(seen.network, [seen.images[0]], methods=["saliency"], verdicts=False, **FAST)
     lines = str(table).splitlines()
-    assert lines[0].split() == ["method", "insertion", "deletion", "seconds", "a", "map"]
+    assert lines[0].split() == ["method", "insertion", "gain", "deletion", "gain", "seconds", "a", "map"]
     assert lines[1].startswith("saliency")
-    assert lines[2].startswith("random order")
     whole = json.loads(table.to_json())
     assert whole["methods"][0]["method"] == "saliency"
     assert whole["methods"][0]["verdicts"] is None
-    assert whole["random"]["deletion"]["error"] is None
+    assert whole["methods"][0]["deletion"]["gain"]["error"] is None
     assert np.ptp(np.asarray(table.picture())) > 100
 
 
@@ -109,7 +106,7 @@ def test_so_many_are_drawn_by_the_seed() -> None:
     assert one.photographs == 2
     assert one.recipe.inputs == same.recipe.inputs
     assert one.recipe.inputs != other.recipe.inputs
-    assert torch.equal(one.rows[0].deletion_curve, same.rows[0].deletion_curve)
+    assert torch.equal(one.rows[0].deletion.curve, same.rows[0].deletion.curve)
 
 
 def test_methods_that_the_network_does_not_allow_are_left_out_unless_asked_for() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Literal, get_args
 
 import torch
 from PIL import Image
@@ -10,8 +11,8 @@ from torch import Tensor
 from convscope.attribution.attribution import Attribution, Reduction
 from convscope.attribution.canvas import CanvasLike, canvas
 from convscope.attribution.measure import BATCH, Measure, masked, measure_of
-from convscope.attribution.ranking import order, pixel_values
-from convscope.errors import ImageError
+from convscope.attribution.ranking import moved, order, pixel_values
+from convscope.errors import ImageError, nearest
 from convscope.image.provenance import recall
 from convscope.image.recipe import JSON, Recipe
 from convscope.network.network import Network
@@ -19,6 +20,8 @@ from convscope.progress import Steps, Watcher
 from convscope.render.curves import QUIET, Curve, curves
 from convscope.render.grid import grid
 from convscope.render.result import Pictured
+
+Against = Literal["moved", "pixels"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Course:
 
     def __str__(self) -> str:
         spread = f" ± {self.random_spread:.3f}" if len(self.random) > 1 else ""
-        return f"{self.area:.3f} (random order {self.random_area:.3f}{spread})"
+        return f"{self.area:.3f} (by chance {self.random_area:.3f}{spread})"
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ def faithfulness(
     start: CanvasLike = "blur",
     end: CanvasLike = "gray",
     orders: int = 5,
+    against: Against = "moved",
     reduction: Reduction | None = None,
     batch: int | None = None,
     seed: int = 0,
@@ -109,8 +113,10 @@ def faithfulness(
     start, end
         "gray", "mean" (the image's own), "blur" (the image out of focus), a number, or an image `(C, H, W)`. Grey takes
         away more surely, but its edges are evidence of their own; a blurred image has none.
-    orders
-        How many random orders are compared with.
+    orders, against
+        How many random orders are compared with, and which: "moved" the map's own order, moved to other places around
+        the edges and mirrored; "pixels" one of single pixels. The latter is what the paper does, but a network falls
+        for salt and pepper wherever it is: a map of places would be compared with another kind of damage.
     reduction
         The number that a pixel is ranked by (see `Attribution.reduced`); by default the magnitude of derivatives and
         the signed sum of all else. Pixels of equal value are taken in random order.
@@ -134,9 +140,9 @@ def faithfulness(
     measure = measure_of(network, image, attribution)
     check_counts(steps=steps, orders=orders, batch=batch)
     generator = torch.Generator().manual_seed(seed)
-    rankings = torch.stack(
-        [order(pixel_values(attribution, reduction), generator), *random_orders(image, orders, seed)]
-    )
+    values = pixel_values(attribution, reduction)
+    shape = (image.shape[-2], image.shape[-1])
+    rankings = with_random_orders(order(values, generator), shape, orders, against, generator)
     runs = Steps(runs_needed(len(rankings), steps), progress)
     insertion, deletion = courses(measure, image, rankings, steps=steps, start=start, end=end, batch=batch, runs=runs)
     parameters: dict[str, JSON] = {
@@ -145,6 +151,7 @@ def faithfulness(
         "start": "image" if isinstance(start, Tensor) else start,
         "end": "image" if isinstance(end, Tensor) else end,
         "orders": orders,
+        "against": against,
         "reduction": reduction,
     }
     canvases = tuple(recall(each) for each in (start, end) if isinstance(each, Tensor))
@@ -166,10 +173,16 @@ def check_counts(**counts: int | None) -> None:
             raise ImageError(f"got {name}={count!r}; expected a whole number of at least 1")
 
 
-def random_orders(image: Tensor, count: int, seed: int) -> Tensor:
-    """So many random orders of an image's pixels, `(count, H·W)`."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.stack([torch.randperm(image[0].numel(), generator=generator) for _ in range(count)])
+def with_random_orders(
+    ranking: Tensor, shape: tuple[int, int], count: int, against: Against, generator: torch.Generator
+) -> Tensor:
+    """An order of pixels `(H·W,)` and below it so many random ones, `(1 + count, H·W)`. Raises ImageError."""
+    if against not in get_args(Against):
+        raise ImageError(f"unknown orders to go against, {against!r}; {nearest(against, get_args(Against))}")
+    if against == "pixels":
+        return torch.stack([ranking, *(torch.randperm(len(ranking), generator=generator) for _ in range(count))])
+    places = ranking.argsort().reshape(shape)
+    return torch.stack([ranking, *(moved(places, generator).flatten().argsort() for _ in range(count))])
 
 
 def area(values: Tensor) -> Tensor:

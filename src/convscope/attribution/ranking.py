@@ -29,6 +29,16 @@ def order(values: Tensor, generator: torch.Generator) -> Tensor:
     return shuffled[values.detach().cpu().flatten()[shuffled].argsort(descending=True, stable=True)]
 
 
+def moved(values: Tensor, generator: torch.Generator) -> Tensor:
+    """A map `(H, W)` moved by chance, what leaves at one edge coming in at the other, and mirrored by chance.
+
+    Its pattern stays: what is done in its place differs from what is done in the map's by the place alone.
+    """
+    rows, columns = values.shape
+    down, across, mirrors = (int(torch.randint(high, (1,), generator=generator)) for high in (rows, columns, 4))
+    return values.roll((down, across), dims=(0, 1)).flip([axis for axis in (0, 1) if mirrors >> axis & 1])
+
+
 def ranks(values: Tensor) -> Tensor:
     """The rank of each of `(n,)` numbers, from 0 up, in double precision; equal ones share the mean of theirs.
 

@@ -11,7 +11,7 @@ from convscope.attribution.attribution import Attribution
 from convscope.attribution.canvas import canvas
 from convscope.attribution.measure import BATCH, Measure, masked, measure_of
 from convscope.attribution.randomizing import randomized, weighted_layers
-from convscope.attribution.ranking import order, pixel_values, spearman
+from convscope.attribution.ranking import moved, order, pixel_values, spearman
 from convscope.network.network import Network
 from convscope.progress import Steps, Watcher
 
@@ -193,13 +193,7 @@ def elsewhere(mask: Tensor, generator: torch.Generator) -> Tensor:
     >>> elsewhere(mask, torch.Generator())
     tensor([[False, False,  True,  True]])
     """
-    drawn = [_moved(mask, generator)]
+    drawn = [moved(mask, generator)]
     while len(drawn) < _TRIES and (drawn[-1] & mask).sum() * 4 > mask.sum():
-        drawn.append(_moved(mask, generator))
+        drawn.append(moved(mask, generator))
     return min(drawn, key=lambda each: int((each & mask).sum()))
-
-
-def _moved(mask: Tensor, generator: torch.Generator) -> Tensor:
-    rows, columns = mask.shape
-    down, across, mirrors = (int(torch.randint(high, (1,), generator=generator)) for high in (rows, columns, 4))
-    return mask.roll((down, across), dims=(0, 1)).flip([axis for axis in (0, 1) if mirrors >> axis & 1])

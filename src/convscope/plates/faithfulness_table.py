@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from convscope.attribution.faithfulness import area, check_counts
+from convscope.attribution.faithfulness import Course, check_counts
 from convscope.attribution.methods import METHODS, check_method
 from convscope.attribution.verdict import Word
 from convscope.errors import ImageError
 from convscope.image.recipe import JSON, Recipe
 from convscope.image.sources import Unreadable
 from convscope.network.network import Network
-from convscope.plates.testing_methods import RANDOM, Tested, Trial, chosen_photographs
+from convscope.plates.testing_methods import Tested, Trial, chosen_photographs
 from convscope.progress import Watcher
 from convscope.render.curves import QUIET, Curve, curves
 from convscope.render.grid import grid
@@ -56,27 +56,58 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Row:
-    """How one method did: areas of its curves, and by how much each photograph's are better than in random order.
+class Scores:
+    """Of insertion or deletion: the areas by the maps, those of the same maps moved elsewhere, and the `gain`.
 
-    `verdicts` counts the words, and is None where maps were not judged; `seconds` is the mean time of a map.
-    `insertion_curve` and `deletion_curve` `(steps + 1,)` are means over the photographs.
+    The gain is by how much a map's area is the better one, photograph by photograph. `curve` and `chance`
+    `(steps + 1,)` are the mean curves.
+    """
+
+    area: Mean
+    elsewhere: Mean
+    gain: Mean
+    curve: Tensor = field(repr=False)
+    chance: Tensor = field(repr=False)
+
+    @classmethod
+    def of(cls, found: Sequence[Course], *, better: int) -> "Scores":
+        """Those of one course a photograph; `better` is 1 where a large area is, −1 where a small one."""
+        return cls(
+            Mean.of([each.area for each in found]),
+            Mean.of([each.random_area for each in found]),
+            Mean.of([better * (each.area - each.random_area) for each in found]),
+            torch.stack([each.values for each in found]).mean(dim=0),
+            torch.cat([each.random for each in found]).mean(dim=0),
+        )
+
+    @property
+    def surely_gains(self) -> bool:
+        """Whether maps are better than by chance, by two standard errors."""
+        return self.gain.mean > 2 * self.gain.error
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """All but the curves."""
+        return {"area": self.area.json, "elsewhere": self.elsewhere.json, "gain": self.gain.json}
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one method did.
+
+    `verdicts` counts the words, and is None where maps were not judged; `seconds` are those of a map.
     """
 
     method: str
-    insertion: Mean
-    deletion: Mean
-    insertion_gain: Mean
-    deletion_gain: Mean
+    insertion: Scores
+    deletion: Scores
     verdicts: Mapping[Word, int] | None
     seconds: Mean
-    insertion_curve: Tensor = field(repr=False)
-    deletion_curve: Tensor = field(repr=False)
 
 
 @dataclass(frozen=True)
 class FaithfulnessTable(Pictured):
-    """All methods on the same photographs, a row each; `random` is what they are compared with.
+    """All methods on the same photographs, a row each.
 
     `left_out` says why methods are missing, `unreadable` why photographs are.
     """
@@ -85,7 +116,6 @@ class FaithfulnessTable(Pictured):
     photographs: int
     unit: str
     rows: tuple[Row, ...]
-    random: Row
     left_out: tuple[str, ...]
     unreadable: tuple[Unreadable, ...]
     recipe: Recipe
@@ -93,16 +123,14 @@ class FaithfulnessTable(Pictured):
     def picture(self, *, size: tuple[int, int] = (280, 400)) -> Image.Image:
         """Two charts, each `size` (height, width) and a legend: deletion and insertion, the mean of each method."""
         said = {"deletion": "share of the pixels taken away", "insertion": "share of the pixels put back"}
-        charts = []
-        for name, label in said.items():
-            lines = [
-                _line(each, getattr(each, name), getattr(each, f"{name}_curve")) for each in (*self.rows, self.random)
-            ]
-            limits = (0.0, 1.0) if self.unit == "probability" else None
-            chart = curves(
-                lines, x_label=label, y_label=self.unit, title=name, size=size, x_range=(0, 1), y_range=limits
+        limits = (0.0, 1.0) if self.unit == "probability" else None
+        charts = [
+            curves(
+                _lines([(row.method, getattr(row, name)) for row in self.rows]),
+                x_label=label, y_label=self.unit, title=name, size=size, x_range=(0, 1), y_range=limits,
             )
-            charts.append(chart)
+            for name, label in said.items()
+        ]  # fmt: skip
         return grid(charts, columns=2, title=f"{self.network}, mean of {self.photographs} photographs")
 
     def to_json(self) -> str:
@@ -112,7 +140,6 @@ class FaithfulnessTable(Pictured):
             "photographs": self.photographs,
             "unit": self.unit,
             "methods": [_row_json(each) for each in self.rows],
-            "random": {"insertion": self.random.insertion.json, "deletion": self.random.deletion.json},
             "left_out": self.left_out,
             "unreadable": [{"file": str(each.path), "reason": each.reason} for each in self.unreadable],
         }
@@ -120,8 +147,8 @@ class FaithfulnessTable(Pictured):
 
     def __str__(self) -> str:
         judged = any(row.verdicts is not None for row in self.rows)
-        head = ("method", "insertion", "deletion", *(_WORDS if judged else ()), "seconds a map")
-        cells = [head, *(_cells(row, judged) for row in (*self.rows, self.random))]
+        head = ("method", "insertion", "gain", "deletion", "gain", *(_WORDS if judged else ()), "seconds a map")
+        cells = [head, *(_cells(row, judged) for row in self.rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = [
             "  ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]).rstrip()
@@ -130,13 +157,11 @@ class FaithfulnessTable(Pictured):
         return "\n".join([*lines, "", *self._sentences()])
 
     def _sentences(self) -> Iterator[str]:
-        yield (
-            f"Areas under the {self.unit} on {self.photographs} photographs, mean ± standard error: of insertion the "
-            "larger is better, of deletion the smaller."
-        )
+        yield f"Areas under the {self.unit} on {self.photographs} photographs, mean ± standard error."
+        yield "The gain is to the same maps moved elsewhere: by how much insertion is larger, deletion smaller."
         for name in ("insertion", "deletion"):
-            better = [each.method for each in self.rows if _surely_positive(getattr(each, f"{name}_gain"))]
-            yield f"Better than random order by two standard errors, {name}: {', '.join(better) or 'none'}."
+            better = [row.method for row in self.rows if getattr(row, name).surely_gains]
+            yield f"{name.capitalize()} gains by two standard errors: {', '.join(better) or 'none'}."
         yield from self.left_out
         if self.unreadable:
             first = self.unreadable[0]
@@ -151,7 +176,7 @@ def faithfulness_table(
     limit: int | None = None,
     verdicts: bool = True,
     steps: int = 20,
-    orders: int = 3,
+    orders: int = 2,
     window: int | None = None,
     stride: int | None = None,
     seed: int = 0,
@@ -160,7 +185,8 @@ def faithfulness_table(
     """Test methods on photographs: insertion and deletion of each map, its verdict, its time.
 
     Each photograph is explained for the class that the network answers. See `faithfulness` for the curves, which start
-    from a blur and end in grey, and `verdict` for the words.
+    from a blur and end in grey, against the map's own order moved elsewhere; occlusion and integrated gradients compare
+    with grey, too. See `verdict` for the words.
 
     Parameters
     ----------
@@ -198,7 +224,7 @@ def faithfulness_table(
     if not tested:
         first = unreadable[0]
         raise ImageError(f"no photograph in {str(source)!r} could be read; {first.path.name}: {first.reason}")
-    rows = [_row(name, [each[name] for each in tested]) for name in (*trial.names, RANDOM)]
+    rows = [_row(name, [each[name] for each in tested]) for name in trial.names]
     parameters: dict[str, JSON] = {
         "methods": trial.names, "verdicts": verdicts, "steps": steps, "orders": orders, "window": window,
         "stride": stride,
@@ -207,8 +233,7 @@ def faithfulness_table(
         network=network.name,
         photographs=len(tested),
         unit=trial.unit,
-        rows=tuple(rows[:-1]),
-        random=rows[-1],
+        rows=tuple(rows),
         left_out=tuple(trial.left_out),
         unreadable=tuple(unreadable),
         recipe=replace(network.recipe("faithfulness_table", parameters, seed=seed), inputs=tuple(trial.inputs)),
@@ -216,18 +241,13 @@ def faithfulness_table(
 
 
 def _row(name: str, tested: Sequence[Tested]) -> Row:
-    insertion, deletion = ([float(area(getattr(each, kind))) for each in tested] for kind in ("insertion", "deletion"))
     judged = Counter(each.verdict.word for each in tested if each.verdict is not None)
     return Row(
         method=name,
-        insertion=Mean.of(insertion),
-        deletion=Mean.of(deletion),
-        insertion_gain=Mean.of([one - each.random_insertion for one, each in zip(insertion, tested, strict=True)]),
-        deletion_gain=Mean.of([each.random_deletion - one for one, each in zip(deletion, tested, strict=True)]),
+        insertion=Scores.of([each.insertion for each in tested], better=1),
+        deletion=Scores.of([each.deletion for each in tested], better=-1),
         verdicts={word: judged[word] for word in _WORDS} if judged else None,
         seconds=Mean.of([each.seconds for each in tested]),
-        insertion_curve=torch.stack([each.insertion for each in tested]).mean(dim=0),
-        deletion_curve=torch.stack([each.deletion for each in tested]).mean(dim=0),
     )
 
 
@@ -236,8 +256,6 @@ def _row_json(row: Row) -> dict[str, Any]:
         "method": row.method,
         "insertion": row.insertion.json,
         "deletion": row.deletion.json,
-        "insertion_gain": row.insertion_gain.json,
-        "deletion_gain": row.deletion_gain.json,
         "verdicts": row.verdicts,
         "seconds": row.seconds.mean,
     }
@@ -245,14 +263,13 @@ def _row_json(row: Row) -> dict[str, Any]:
 
 def _cells(row: Row, judged: bool) -> tuple[str, ...]:
     counts = [str(row.verdicts[word]) if row.verdicts is not None else "" for word in _WORDS] if judged else []
-    seconds = "" if math.isnan(row.seconds.mean) else f"{row.seconds.mean:.2f}"
-    return row.method, str(row.insertion), str(row.deletion), *counts, seconds
+    scores = (str(each) for one in (row.insertion, row.deletion) for each in (one.area, one.gain))
+    return row.method, *scores, *counts, f"{row.seconds.mean:.2f}"
 
 
-def _surely_positive(gain: Mean) -> bool:
-    return gain.mean > 2 * gain.error
-
-
-def _line(row: Row, found: Mean, values: Tensor) -> Curve:
-    x = torch.linspace(0, 1, len(values))
-    return Curve(f"{row.method}: {found}", x, values, colour=QUIET if row.method == RANDOM else None)
+def _lines(scores: Sequence[tuple[str, Scores]]) -> list[Curve]:
+    """The mean curve of each method, and the mean of all when moved elsewhere."""
+    x = torch.linspace(0, 1, len(scores[0][1].curve))
+    lines = [Curve(f"{name}: {each.area}", x, each.curve) for name, each in scores]
+    chance = torch.stack([each.chance for _, each in scores]).mean(dim=0)
+    return [*lines, Curve("all of them moved elsewhere", x, chance, colour=QUIET)]

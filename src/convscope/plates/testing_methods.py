@@ -7,12 +7,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from convscope.attribution.attribution import Attribution
-from convscope.attribution.faithfulness import area, courses, random_orders, runs_needed
+from convscope.attribution.faithfulness import Course, courses, runs_needed, with_random_orders
 from convscope.attribution.measure import measure_of
 from convscope.attribution.methods import METHODS
 from convscope.attribution.ranking import order, pixel_values
@@ -25,7 +26,6 @@ from convscope.network.network import Network
 from convscope.plates.stages import Stages
 from convscope.progress import Steps, Watcher
 
-RANDOM = "random order"
 _WINDOWS_ACROSS = 7
 
 
@@ -48,12 +48,10 @@ def chosen_photographs(
 
 @dataclass(frozen=True)
 class Tested:
-    """One map, or one photograph in random order: its curves, its verdict and how long it took."""
+    """One map: its curves, its verdict and how long it took."""
 
-    insertion: Tensor
-    deletion: Tensor
-    random_insertion: float
-    random_deletion: float
+    insertion: Course
+    deletion: Course
     verdict: Verdict | None = None
     seconds: float = math.nan
 
@@ -77,7 +75,7 @@ class Trial:
     inputs: list[Input] = field(default_factory=list)
 
     def run(self, chosen: Sequence[Path | Tensor], progress: Watcher | None) -> list[dict[str, Tested]]:
-        """The methods' results on each image, and those of random orders."""
+        """The methods' results on each image."""
         # All count alike: from the second photograph on, how fast it went tells how long it will take.
         pieces = ("map", "verdict") if self.verdicts else ("map",)
         stages = Stages(
@@ -120,34 +118,39 @@ class Trial:
         for name, each in maps.items() if self.verdicts else ():
             watcher = stages.begin((index, name, "verdict"))
             judged[name] = verdict(self.network, each, seed=self.seed, progress=watcher)
-        inserted, deleted = self._curves(image, maps, stages.begin((index, "curves")))
-        chance = float(area(inserted[-1])), float(area(deleted[-1]))
-        return {
-            name: Tested(inserted[place], deleted[place], *chance, judged.get(name), seconds.get(name, math.nan))
-            for place, name in enumerate((*maps, RANDOM))
-        }
+        curves = self._curves(image, maps, stages.begin((index, "curves")))
+        return {name: Tested(*curves[name], judged.get(name), seconds.get(name, math.nan)) for name in maps}
 
     def _map(self, name: str, image: Tensor, target: str, watcher: Watcher) -> Attribution | None:
         """The map of one method; None, with a word about it, where the network doesn't allow it."""
         across = self.window or max(1, min(image.shape[-2:]) // _WINDOWS_ACROSS)
-        options = {"window": across, "stride": self.stride or max(1, across // 2)} if name == "occlusion" else {}
+        # What a map compares with must be what pixels are replaced by afterwards.
+        own: dict[str, dict[str, Any]] = {
+            "occlusion": {"window": across, "stride": self.stride or max(1, across // 2), "fill": "gray"},
+            "integrated-gradients": {"baseline": "gray"},
+        }
         try:
-            return METHODS[name](self.network, image, target, **options, progress=watcher)
+            return METHODS[name](self.network, image, target, **own.get(name, {}), progress=watcher)
         except (RuleError, LayerError) as error:
             if not self.spare:
                 raise
             self.left_out.append(f"{name} is left out: {error}")
             return None
 
-    def _curves(self, image: Tensor, maps: Mapping[str, Attribution], watcher: Watcher) -> tuple[Tensor, Tensor]:
-        """Insertion and deletion by each map, and last the mean of random orders: `(maps + 1, steps + 1)` each."""
+    def _curves(
+        self, image: Tensor, maps: Mapping[str, Attribution], watcher: Watcher
+    ) -> dict[str, tuple[Course, Course]]:
+        """Insertion and deletion by each map, against the same moved elsewhere."""
         generator = torch.Generator().manual_seed(self.seed)
-        by_map = [order(pixel_values(each), generator) for each in maps.values()]
-        rankings = torch.stack([*by_map, *random_orders(image, self.orders, self.seed)])
-        measure = measure_of(self.network, image, next(iter(maps.values())))
-        self.unit = measure.unit
-        runs = Steps(runs_needed(len(rankings), self.steps), watcher)
-        both = courses(measure, image, rankings, steps=self.steps, start="blur", end="gray", batch=None, runs=runs)
-        every = (torch.cat([course.values[None], course.random]) for course in both)
-        inserted, deleted = (torch.cat([each[: len(maps)], each[len(maps) :].mean(0, keepdim=True)]) for each in every)
-        return inserted, deleted
+        shape = (image.shape[-2], image.shape[-1])
+        runs = Steps(len(maps) * runs_needed(1 + self.orders, self.steps), watcher)
+        found = {}
+        for name, each in maps.items():
+            measure = measure_of(self.network, image, each)
+            self.unit = measure.unit
+            ranking = order(pixel_values(each), generator)
+            rankings = with_random_orders(ranking, shape, self.orders, "moved", generator)
+            found[name] = courses(
+                measure, image, rankings, steps=self.steps, start="blur", end="gray", batch=None, runs=runs
+            )
+        return found
