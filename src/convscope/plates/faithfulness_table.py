@@ -19,7 +19,7 @@ from convscope.errors import ImageError
 from convscope.image.recipe import JSON, Recipe
 from convscope.image.sources import Unreadable
 from convscope.network.network import Network
-from convscope.plates.testing_methods import Tested, Trial, chosen_photographs
+from convscope.plates.testing_methods import Outcome, Trial, chosen_photographs
 from convscope.progress import Watcher
 from convscope.render.curves import QUIET, Curve, curves
 from convscope.render.grid import grid
@@ -240,7 +240,7 @@ def faithfulness_table(
     )
 
 
-def _row(name: str, tested: Sequence[Tested]) -> Row:
+def _row(name: str, tested: Sequence[Outcome]) -> Row:
     judged = Counter(each.verdict.word for each in tested if each.verdict is not None)
     return Row(
         method=name,

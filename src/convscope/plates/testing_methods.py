@@ -47,7 +47,7 @@ def chosen_photographs(
 
 
 @dataclass(frozen=True)
-class Tested:
+class Outcome:
     """One map: its curves, its verdict and how long it took."""
 
     insertion: Course
@@ -74,7 +74,7 @@ class Trial:
     unreadable: list[Unreadable] = field(default_factory=list)
     inputs: list[Input] = field(default_factory=list)
 
-    def run(self, chosen: Sequence[Path | Tensor], progress: Watcher | None) -> list[dict[str, Tested]]:
+    def run(self, chosen: Sequence[Path | Tensor], progress: Watcher | None) -> list[dict[str, Outcome]]:
         """The methods' results on each image."""
         # All count alike: from the second photograph on, how fast it went tells how long it will take.
         pieces = ("map", "verdict") if self.verdicts else ("map",)
@@ -103,7 +103,7 @@ class Trial:
         self.inputs.append(recall(image))
         return image
 
-    def _one(self, image: Tensor, index: int, stages: Stages) -> dict[str, Tested]:
+    def _one(self, image: Tensor, index: int, stages: Stages) -> dict[str, Outcome]:
         target = f"class:{self.network.predict(image, top=1)[0].index}"
         maps, seconds = {}, {}
         for name in self.names:
@@ -119,7 +119,7 @@ class Trial:
             watcher = stages.begin((index, name, "verdict"))
             judged[name] = verdict(self.network, each, seed=self.seed, progress=watcher)
         curves = self._curves(image, maps, stages.begin((index, "curves")))
-        return {name: Tested(*curves[name], judged.get(name), seconds.get(name, math.nan)) for name in maps}
+        return {name: Outcome(*curves[name], judged.get(name), seconds.get(name, math.nan)) for name in maps}
 
     def _map(self, name: str, image: Tensor, target: str, watcher: Watcher) -> Attribution | None:
         """The map of one method; None, with a word about it, where the network doesn't allow it."""
