@@ -87,7 +87,7 @@ def _judged(figure: float, holds: float, fails: float) -> Word:
 
 
 def verdict(network: Network, attribution: Attribution, *, seed: int = 0, progress: Watcher | None = None) -> Verdict:
-    """Test a map of one image: does it say where the answer comes from, is it the network's, and does it last?
+    """Test a map of one image: whether the answer comes from where it says, is the network's, and lasts.
 
     **Deletion.** The tenth of the pixels that the map ranks highest becomes the image's mean colour, and the class's
     probability falls. It also falls when as many pixels elsewhere go, 32 times: the same pattern moved, around the
