@@ -204,6 +204,10 @@ def nothing_of_most_windows_is_read(net: Small, x: Tensor) -> Tensor:
     return F.conv2d(x, net.second.weight[..., :1, :1], stride=4) + F.max_pool2d(x, 1, 4)
 
 
+def it_is_viewed_as_numbers(net: Small, x: Tensor) -> Tensor:
+    return net.twice(net.twice(x).view(x.size(0), -1).view_as(x)) + x
+
+
 def a_mean_gates_it(net: Small, x: Tensor) -> Tensor:
     return net.twice(x * x.mean((2, 3), keepdim=True).sigmoid())
 
@@ -220,7 +224,7 @@ MISLEADING = [
     a_view_is_read_before, a_padded_map_is_read_before, a_map_padded_by_ones, two_paddings_of_one_map_are_joined,
     a_map_and_its_split_are_written, a_map_of_constants_is_added, a_map_of_coordinates_is_beside_it,
     it_is_normalized_by_its_own_statistics, it_is_turned_around, every_other_place_is_taken,
-    nothing_of_most_windows_is_read, a_mean_gates_it, it_is_taken_by_comparison, channels_are_reduced,
+    nothing_of_most_windows_is_read, it_is_viewed_as_numbers, a_mean_gates_it, it_is_taken_by_comparison, channels_are_reduced,
 ]  # fmt: skip
 
 
@@ -292,7 +296,7 @@ class Branches(nn.Module):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="needs the extra onnx")
-@pytest.mark.parametrize("target", [1, "narrow:1 - deep:2", "class:0 - wide:3@4,4"])
+@pytest.mark.parametrize("target", ["deep:2 - narrow:1 - class:1", "narrow:1 - deep:2", "class:0 - wide:3@4,4"])
 def test_the_last_part_by_onnx_runtime(target: Any) -> None:
     question = Question(Branches().eval(), (16, 18), (6, 6), (3, 4), "gray", None)
     fast, plain, dense = (

@@ -4,10 +4,9 @@
 weights lie channels last. The torch engine runs that; ONNX Runtime runs an export of it.
 """
 
-import contextlib
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, get_args
 
@@ -18,8 +17,8 @@ from convscope.errors import NetworkError, nearest
 from convscope.network.folding import folded
 from convscope.network.functional import NotFunctional, functional
 from convscope.network.graph import Graph
-from convscope.network.ops import operation_of
-from convscope.network.trace import Node, refs_in, tensors_in
+from convscope.network.ops import name_of, operation_of
+from convscope.network.trace import Node, leaves_of, refs_in, tensors_in
 
 EngineName = Literal["auto", "torch", "onnx"]
 
@@ -31,19 +30,38 @@ _FAR = 1024 * 2**20
 def lean(graph: Graph, fed: Tensor) -> Graph:
     """The graph as it is fastest, for images like the batch `fed` `(1, C, H, W)`.
 
-    Where its writes in place can't be resolved, they stay.
+    Where its writes in place can't be resolved, they stay, and so does the layout that they count on.
     """
     nodes, output = graph.nodes, graph.output
     with torch.no_grad():
-        # Only a graph without writes may be read at any of its values later on.
         values = graph.values(fed.clone())
-        with contextlib.suppress(NotFunctional):
+        # Only a graph without writes may be read at any of its values later on.
+        try:
             nodes, output = functional(nodes, output, values)
+        except NotFunctional:
+            return graph.rewritten(folded(nodes, output, values), output)
         nodes = [_channels_last(node) for node in folded(nodes, output, values)]
     return graph.rewritten(nodes, output)
 
 
+def _strided(value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """`as_strided` of a value that lies otherwise here than where its strides were taken."""
+    return value.contiguous().as_strided(*args, **kwargs)
+
+
+# What takes a value's layout in memory for granted, and what does the same whatever it is.
+_OF_ANY_LAYOUT: dict[str, Callable[..., Any]] = {
+    "view": torch.Tensor.reshape,
+    "view_as": torch.Tensor.reshape_as,
+    "as_strided": _strided,
+}
+
+
 def _channels_last(node: Node) -> Node:
+    """The call with its weight laid out channels last, or made ready for values that are."""
+    other = _OF_ANY_LAYOUT.get(name_of(node.function))
+    if other is not None and not any(isinstance(leaf, torch.dtype) for leaf in leaves_of((node.args, node.kwargs))):
+        return replace(node, function=other)
     operation = operation_of(node.function)
     if operation is None or operation.kind != "convolution":
         return node
@@ -88,10 +106,13 @@ class TorchEngine:
         self._part, self._autocast = part, autocast
 
     def __call__(self, *given: Tensor) -> tuple[Any, dict[str, Tensor]]:
-        laid_out = [each.contiguous(memory_format=torch.channels_last) if each.dim() == 4 else each for each in given]
         kind = given[0].device.type
         with torch.no_grad(), torch.autocast(kind, self._autocast, enabled=self._autocast is not None):
-            return self._part.run(laid_out, len(given[0]))
+            return self._part.run([self._laid_out(each) for each in given], len(given[0]))
+
+    def _laid_out(self, value: Tensor) -> Tensor:
+        last = value.dim() == 4 and not self._part.graph.writes
+        return value.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 # What an export to ONNX takes, about, where none is kept yet; and how large weights may be for it.

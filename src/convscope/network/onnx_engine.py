@@ -4,7 +4,9 @@ import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
+import logging
 import warnings
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -73,7 +75,7 @@ class OnnxEngine:
         doubled = tuple(torch.cat([each, each.flip(-1)]) for each in example)
         with torch.no_grad():
             expected = self._part.run(doubled, 2)
-        for one, other in zip(tensors_in(expected), tensors_in(self(*doubled)), strict=True):
+        for one, other in zip(_flat(self._part, expected), _flat(self._part, self(*doubled)), strict=True):
             if not torch.allclose(one, other, rtol=0, atol=_AGREES * float(one.abs().max()), equal_nan=True):
                 raise NetworkError("ONNX Runtime gives another result than torch")
 
@@ -101,8 +103,17 @@ def _loaded(path: Path) -> Any:
 
 
 def _said(error: Exception) -> str:
-    """The first line of its message, or its name where it says nothing."""
+    """The first line of what it says, of what it came of where it came of something; its name if it says nothing."""
+    while isinstance(error.__cause__, Exception):
+        error = error.__cause__
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _flat(part: Part, returned: tuple[Any, dict[str, Tensor]]) -> Iterator[Tensor]:
+    """The layers in the order in which they were asked for, and the tensors of the output."""
+    output, kept = returned
+    yield from (kept[name] for name in part.keep)
+    yield from tensors_in(output)
 
 
 class _Exported(nn.Module):
@@ -113,8 +124,7 @@ class _Exported(nn.Module):
         self.part = part
 
     def forward(self, *given: Tensor) -> list[Tensor]:
-        output, kept = self.part.run(given, given[0].shape[0])
-        return [*kept.values(), *tensors_in(output)]
+        return list(_flat(self.part, self.part.run(given, given[0].shape[0])))
 
 
 def exported_path(part: Part, example: tuple[Tensor, ...]) -> Path:
@@ -138,12 +148,24 @@ def _described(leaf: Any) -> Any:
     return (tuple(leaf.shape), leaf.dtype) if isinstance(leaf, Tensor) else leaf
 
 
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Exporters print, warn and log on their way."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
 def _export(part: Part, example: tuple[Tensor, ...], path: Path) -> None:
     doubled = tuple(torch.cat([each, each]) for each in example)
     batch = {0: torch.export.Dim.DYNAMIC}
     try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()), torch.no_grad():
-            warnings.simplefilter("ignore")
+        with _silence(), torch.no_grad():
             program = torch.onnx.export(
                 _Exported(part).eval(), doubled, dynamo=True, verbose=False, dynamic_shapes=((batch,) * len(doubled),)
             )
