@@ -224,7 +224,8 @@ MISLEADING = [
     a_view_is_read_before, a_padded_map_is_read_before, a_map_padded_by_ones, two_paddings_of_one_map_are_joined,
     a_map_and_its_split_are_written, a_map_of_constants_is_added, a_map_of_coordinates_is_beside_it,
     it_is_normalized_by_its_own_statistics, it_is_turned_around, every_other_place_is_taken,
-    nothing_of_most_windows_is_read, it_is_viewed_as_numbers, a_mean_gates_it, it_is_taken_by_comparison, channels_are_reduced,
+    nothing_of_most_windows_is_read, it_is_viewed_as_numbers, a_mean_gates_it, it_is_taken_by_comparison,
+    channels_are_reduced,
 ]  # fmt: skip
 
 

@@ -245,6 +245,7 @@ def test_without_the_extra(part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(engine_for(part, (image(),), images=10**9), TorchEngine)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_ONNX, reason="needs the extra onnx")
 def test_measured_in_earnest(part: Part, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whichever it is, it gives the same."""

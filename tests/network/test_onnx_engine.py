@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -182,21 +183,31 @@ def test_what_onnx_runtime_can_not_load_is_said_in_a_line(monkeypatch: pytest.Mo
     def failing(path: Path) -> None:
         raise RuntimeError("no kernel\nat all")
 
+    monkeypatch.setattr(onnx_engine, "_export", lambda part, example, path: None)
     monkeypatch.setattr(onnx_engine, "_loaded", failing)
     with pytest.raises(NetworkError, match=r"ONNX Runtime can't run the network \(no kernel\)$"):
         OnnxEngine(part_of(module()), (image(),))
 
 
 def test_another_result_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = OnnxEngine.__call__
+    part = part_of(module())
 
-    def wrong(self: OnnxEngine, *given: Tensor) -> Any:
-        output, kept = run(self, *given)
-        return output * 1.001, kept
+    class Session:
+        def __init__(self, error: float) -> None:
+            self.error = error
 
-    monkeypatch.setattr(OnnxEngine, "__call__", wrong)
+        def get_inputs(self) -> list[SimpleNamespace]:
+            return [SimpleNamespace(name="given")]
+
+        def run(self, names: None, feeds: dict[str, Any]) -> list[Any]:
+            output, _ = TorchEngine(part)(torch.from_numpy(feeds["given"]))
+            return [(output * (1 + self.error)).numpy()]
+
+    monkeypatch.setattr(onnx_engine, "_session", lambda part, example: Session(5e-5))
+    OnnxEngine(part, (image(),))
+    monkeypatch.setattr(onnx_engine, "_session", lambda part, example: Session(1e-3))
     with pytest.raises(NetworkError, match="another result"):
-        OnnxEngine(part_of(module()), (image(),))
+        OnnxEngine(part, (image(),))
 
 
 def test_doubles_are_refused() -> None:
