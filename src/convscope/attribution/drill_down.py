@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from convscope.attribution.occluded import Asked, Measured, measure, way_for
-from convscope.attribution.occluder import Cover, FillLike, Windows
+from convscope.attribution.occluder import Cover, FillLike, Windows, fill_parameter
 from convscope.attribution.occlusion import Occlusion
 from convscope.errors import ImageError
 from convscope.image.check import check_image
@@ -93,12 +93,11 @@ def drill_down(
     wrong = (later.scores - guess.scores)[checks].abs()
     error, largest = (float(wrong.square().mean().sqrt()), float(wrong.max())) if len(wrong) else (0.0, 0.0)
     options = {"window": window, "stride": stride, "coarse": coarse, "refine": refine}
-    filled = "image" if isinstance(fill, Tensor) else fill
     parameters = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
     recipe = network.recipe(
         "drill_down",
-        {"target": asked.text, **parameters, "fill": filled, "engine": way.engine},
-        images=[image, *([fill] if isinstance(fill, Tensor) else []), *asked.masks],
+        {"target": asked.text, **parameters, "fill": fill_parameter(fill), "engine": way.engine},
+        images=[image, *([fill] if isinstance(fill, Tensor) and fill.dim() > 1 else []), *asked.masks],
         batch=batch, seed=seed, engine=way.description,
     )  # fmt: skip
     note = (

@@ -2,7 +2,7 @@
 
 The clean image is run once and its values are kept. From each place of the occluder, every layer is then computed only
 where it can change (`spread.py`), from the clean values around (`patches.py`), call by call (`patchwise.py`); the idea
-is Krypton's (Nakandala, Nagrecha, Kumar and Papakonstantinou, SIGMOD 2019). Windows that lie alike on the strides of
+is Krypton's (Nakandala, Kumar and Papakonstantinou, SIGMOD 2019). Windows that lie alike on the strides of
 all layers have rectangles of the same sizes and go together, many at a time.
 """
 

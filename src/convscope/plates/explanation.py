@@ -185,7 +185,9 @@ class _Work:
         options = {key: self.options[key] for key in _OPTIONS.get(name, ())}
         if name == "occlusion":
             every: list[TargetLike] = [*self.targets]
-            return [*occlusion(self.network, self.image, every, **options, progress=stages.begin((name, "map", 0)))]
+            # Torch's engine, so that the figure comes out the same wherever it is made again.
+            options = {**options, "engine": "torch", "progress": stages.begin((name, "map", 0))}
+            return [*occlusion(self.network, self.image, every, **options)]
         return [
             METHODS[name](self.network, self.image, target, **options, progress=stages.begin((name, "map", index)))
             for index, target in enumerate(self.targets)
@@ -201,5 +203,5 @@ def _told(judged: Verdict | None) -> list[str]:
     """A verdict in two short lines."""
     if judged is None:
         return []
-    figures = f"deletion z {judged.deletion:.1f}, random {judged.randomized:.2f}, noise {judged.noise:.2f}"
+    figures = f"deletion z {judged.deletion:.1f}, random weights {judged.randomized:.2f}, noise {judged.noise:.2f}"
     return [judged.word, figures]
