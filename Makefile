@@ -22,6 +22,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.accuracy
 	$(BIN)/python -m benchmarks.check
+	$(BIN)/python -m benchmarks.occlusion
 
 clean:
 	rm -rf $(VENV) demo build dist

@@ -27,6 +27,7 @@ from convscope.network.onnx_engine import is_installed
 WINDOW, STRIDE, TARGET = 16, 8, 207
 NETWORKS = ("efficientnet-lite0", "vgg16", "resnet18", "googlenet", "inception_v3", "densenet121")
 PEERS_BATCHES = (1, 8, 32)
+LARGEST_EXPORT = 256 * 2**20
 GOALS = {"vgg16": 7.0, "efficientnet-lite0": 4.0, "resnet18": 2.2}
 
 
@@ -34,25 +35,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("networks", nargs="*", default=NETWORKS)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--peak", type=int, help="only print the peak memory of a run at this stride")
+    parser.add_argument("--brief", action="store_true", help="only the comparison with Captum and with dense engines")
+    parser.add_argument(
+        "--peak", type=int, help="only print the peak memory of a run at this stride, of one prediction if it is wide"
+    )
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     if arguments.peak:
         return _print_peak(arguments.networks[0], arguments.peak)
     print(f"{torch.get_num_threads()} threads, {WINDOW}×{WINDOW} windows at stride {STRIDE}, milliseconds a window")
     columns = [
-        "", "Captum", "dense torch", "dense ONNX", "incremental", "× Captum", "goal", "× dense torch",
-        "× dense ONNX", "limit", "of limit", "difference",
+        "", "Captum", "dense torch", "dense ONNX", "incremental", "× Captum", "goal", "× dense torch", "× dense ONNX",
+        "limit", "of limit", "difference",
     ]  # fmt: skip
-    print_table(columns, [_compared(_network(name), rounds=arguments.rounds) for name in arguments.networks])
+    for name in arguments.networks:
+        print_table(columns, [_compared(_network(name), rounds=arguments.rounds)])
+    if arguments.brief:
+        return None
     print("\nGain over our own dense torch, and its arithmetic limit")
     print_table(
         ["", *(f"{window} px on {size}" for window, size in CASES)], [_gains(name) for name in arguments.networks]
     )
-    print("\nPeak memory of a process, MB above that of one prediction: 196 windows, 11,025 windows")
-    print_table(
-        ["", "stride 16", "stride 2"], [[name, _peak(name, 16), _peak(name, 2)] for name in arguments.networks[:3]]
-    )
+    print("\nPeak memory of a process in MB: one prediction alone, with 196 windows, with 11,025 windows")
+    print_table(["", "alone", "stride 16", "stride 2"], [[name, *_peaks(name)] for name in arguments.networks[:3]])
     return None
 
 
@@ -74,16 +79,25 @@ def _compared(network: cs.Network, *, rounds: int) -> list[str]:
     captum = _captum(network, image)
     best = min(PEERS_BATCHES, key=lambda batch: _seconds(lambda: captum(56, 56, batch)))
 
+    # What a window costs densely doesn't depend on how many there are: a quarter of them does.
+    sparse = 2 * STRIDE
+    fewer = len(Windows.over(image, WINDOW, sparse))
+
     def ours(method: str, engine: str) -> Callable[[], cs.Occlusion]:
-        options = {"window": WINDOW, "stride": STRIDE, "fill": "zero", "method": method, "engine": engine}
+        stride = STRIDE if method == "incremental" else sparse
+        options = {"window": WINDOW, "stride": stride, "fill": "zero", "method": method, "engine": engine}
         return lambda: cs.occlusion(network, image, TARGET, **options)  # type: ignore[call-overload]
 
-    kinds = {"torch": ours("dense", "torch"), "incremental": ours("incremental", "auto")}
-    if is_installed():
+    kinds = {"torch": ours("dense", "torch")}
+    if is_installed() and sum(each.nbytes for each in network.module.parameters()) < LARGEST_EXPORT:
         kinds["onnx"] = ours("dense", "onnx")
+        ours("incremental", "onnx")()  # from here on its export is at hand
+    kinds["incremental"] = ours("incremental", "auto")
     for run in kinds.values():
         run()
-    times = {name: min(_seconds(run) for _ in range(rounds)) / len(windows) for name, run in kinds.items()}
+    counts = {name: len(windows) if name == "incremental" else fewer for name in kinds}
+    rounds_of = [{name: _seconds(run) / counts[name] for name, run in kinds.items()} for _ in range(rounds)]
+    times = {name: min(one[name] for one in rounds_of) for name in kinds}
     start = time.perf_counter()
     theirs = captum(WINDOW, STRIDE, best)
     peer = (time.perf_counter() - start) / len(windows)
@@ -109,12 +123,13 @@ def _gains(name: str) -> list[str]:
         stride = -(-(size - window) // 13)
         limit = 1 / _work(network, image, Windows.over(image, window, stride))
 
-        def run(method: str) -> float:
+        def run(method: str, stride: int) -> float:
             options = {"window": window, "stride": stride, "fill": "zero", "method": method, "engine": "torch"}  # noqa: B023
-            return _seconds(lambda: cs.occlusion(network, image, TARGET, **options))  # type: ignore[call-overload]  # noqa: B023
+            found = _seconds(lambda: cs.occlusion(network, image, TARGET, **options))  # type: ignore[call-overload]  # noqa: B023
+            return found / len(Windows.over(image, window, stride))  # noqa: B023
 
-        run("incremental")
-        cells.append(f"{run('dense') / run('incremental'):.1f} of {limit:.1f}")
+        run("incremental", stride)
+        cells.append(f"{run('dense', 3 * stride) / run('incremental', stride):.1f} of {limit:.1f}")
     return cells
 
 
@@ -151,18 +166,21 @@ def _seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _peak(name: str, stride: int) -> str:
-    command = [sys.executable, "-m", "benchmarks.occlusion", name, "--peak", str(stride)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+def _peaks(name: str) -> list[str]:
+    command = [sys.executable, "-m", "benchmarks.occlusion", name, "--peak"]
+    strides = ("224", "16", "2")
+    return [
+        subprocess.run([*command, each], capture_output=True, text=True, check=True).stdout.strip() for each in strides
+    ]
 
 
 def _print_peak(name: str, stride: int) -> None:
     network = _network(name)
     image = network.read("chelsea")
     network.predict(image)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    cs.occlusion(network, image, TARGET, window=WINDOW, stride=stride, fill="zero")
-    print(f"{(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024:.0f}")
+    if stride < WINDOW + 1:
+        cs.occlusion(network, image, TARGET, window=WINDOW, stride=stride, fill="zero")
+    print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}")
 
 
 if __name__ == "__main__":
