@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -50,6 +50,7 @@ def test_gaps_and_single_points_are_drawn() -> None:
 @given(
     st.floats(-1e6, 1e6, allow_nan=False), st.floats(1e-3, 1e6, allow_nan=False), st.integers(3, 9)
 )  # fmt: skip
+@example(0.0, 249999.99999999988, 5)
 def test_ticks_are_few_even_and_within(low: float, span: float, most: int) -> None:
     found = ticks(low, low + span, most=most)
     assert 1 <= len(found) <= most
