@@ -149,7 +149,9 @@ def ticks(low: float, high: float, *, most: int = 6) -> list[float]:
     ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.0, 5.0, 10.0])
     """
     power = 10.0 ** math.floor(math.log10((high - low) / most))
-    step = next(step for step in (power, 2 * power, 5 * power, 10 * power, 20 * power) if (high - low) / step < most - 1e-8)
+    step = next(
+        step for step in (power, 2 * power, 5 * power, 10 * power, 20 * power) if (high - low) / step < most - 1e-8
+    )
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(index * step, 12) for index in range(first, last + 1)]
 
