@@ -309,3 +309,13 @@ def test_the_last_part_by_onnx_runtime(target: Any) -> None:
     largest = float(dense.values.abs().max())
     for other in (plain, dense):
         torch.testing.assert_close(fast.values, other.values, rtol=0, atol=1e-4 * largest)
+
+
+def test_a_bias_as_long_as_a_row_is_no_map() -> None:
+    module = nn.Sequential(
+        nn.Conv2d(3, 2, (1, 3), stride=2, padding=(0, 3), bias=False), nn.ConvTranspose2d(2, 6, 1, groups=2),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3),
+    )  # fmt: skip
+    question = Question(module, (8, 8), (1, 1), (1, 1), "gray", None)
+    double = torch.float64
+    assert_same(question.asked(double, method="incremental"), question.asked(double, method="dense"), 1e-10)

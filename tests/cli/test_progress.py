@@ -89,11 +89,11 @@ def test_short_work_draws_nothing() -> None:
 
 
 def test_ctrl_c_leaves_one_line_and_no_file() -> None:
-    code, seen = on_a_terminal(LONG.replace("COUNT", "400"), interrupt_after="/400")
+    code, seen = on_a_terminal(LONG.replace("COUNT", "4000"), interrupt_after="/4000")
     assert code == 130
     said = seen[seen.rfind("convscope: ") :]
     assert said.startswith("convscope: counting stopped after ")
-    assert said.rstrip().endswith("of 400 steps")
+    assert said.rstrip().endswith("of 4000 steps")
     assert CURSOR_BACK in seen
     assert "Traceback" not in seen
     assert os.listdir() == []

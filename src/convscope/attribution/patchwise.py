@@ -25,8 +25,8 @@ from convscope.network.trace import Ref, leaves_of, map_leaves, refs_in
 
 _SPACE = (2, 3)
 _STILL = (Window(), Window())
-# Same windows, but their arguments or results say how large the whole map is.
-_SIZED = frozenset("reshape permute transpose expand stack attention".split())
+# Same windows, but their arguments or results say how large the whole map is, or are no elementwise constants.
+_SIZED = frozenset("reshape permute transpose expand stack attention".split()) | {"transposed convolution"}
 # Tensors among their arguments are one number a channel, whatever their shape.
 _PER_CHANNEL = frozenset("batch_norm prelu".split())
 
