@@ -93,7 +93,7 @@ def test_ctrl_c_leaves_one_line_and_no_file() -> None:
     assert code == 130
     said = seen[seen.rfind("convscope: ") :]
     assert said.startswith("convscope: counting stopped after ")
-    assert said.rstrip().endswith("of 4000 steps")
+    assert said.rstrip().endswith("of 4,000 steps")
     assert CURSOR_BACK in seen
     assert "Traceback" not in seen
     assert os.listdir() == []
