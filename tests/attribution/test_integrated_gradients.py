@@ -1,7 +1,7 @@
 """Integrated gradients against a fine sum, against Captum, and by the laws they were made for."""
 
 import copy
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -11,8 +11,9 @@ from tests.planted import corner_share, planted, without_mark
 from torch import Tensor, nn
 
 import convscope as cs
+from convscope.attribution.canvas import canvas
 from convscope.attribution.gradients import checked_batch
-from convscope.attribution.integrated_gradients import baseline_image, gauss_legendre
+from convscope.attribution.integrated_gradients import Baseline, gauss_legendre
 from convscope.errors import ConvscopeError
 
 
@@ -48,7 +49,7 @@ def integrated_slowly(net: cs.Network, x: Tensor, origin: Tensor, target: Any, c
 def test_equal_a_fine_sum(seed: int, baseline: Any) -> None:
     torch.manual_seed(seed)
     net, x = network(bent()), image()
-    origin = baseline_image(baseline, x)
+    origin = canvas(baseline, x, names=get_args(Baseline))
     result = cs.integrated_gradients(net, x, 2, baseline=baseline)
     expected = integrated_slowly(net, x, origin, 2, 800)
     torch.testing.assert_close(result.values, expected, rtol=1e-5, atol=1e-7)

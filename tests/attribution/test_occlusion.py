@@ -78,7 +78,7 @@ FILLS: dict[str, tuple[Any, Callable[[Tensor], Tensor]]] = {
     "zero": ("zero", lambda image: torch.tensor(MEAN, dtype=image.dtype)[:, None, None].expand_as(image)),
     "a number": (0.25, lambda image: torch.full_like(image, 0.25)),
     "nought": (0, torch.zeros_like),
-    "one a channel": ([0.1, 0.9, 0.4], lambda image: torch.tensor([0.1, 0.9, 0.4])[:, None, None].to(image)),
+    "one a channel": ([0.1, 0.9, 0.4], lambda image: torch.tensor([0.1, 0.9, 0.4], dtype=image.dtype)[:, None, None]),
     "one a channel, a tensor": (torch.tensor([0.5, 0.0, 1.0]), lambda image: torch.tensor([0.5, 0, 1])[:, None, None]),
     "an image": (torch.linspace(0, 1, 3 * 18 * 23).reshape(3, *SIZE), lambda image: FILLS["an image"][0].to(image)),
 }

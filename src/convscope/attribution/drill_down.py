@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convscope.attribution.canvas import as_parameter
 from convscope.attribution.occluded import Asked, Measured, measure, way_for
-from convscope.attribution.occluder import Cover, FillLike, Windows, fill_parameter
+from convscope.attribution.occluder import Cover, FillLike, Windows
 from convscope.attribution.occlusion import Occlusion
 from convscope.errors import ImageError
 from convscope.image.check import check_image
@@ -96,7 +97,7 @@ def drill_down(
     parameters = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
     recipe = network.recipe(
         "drill_down",
-        {"target": asked.text, **parameters, "fill": fill_parameter(fill), "engine": way.engine},
+        {"target": asked.text, **parameters, "fill": as_parameter(fill), "engine": way.engine},
         images=[image, *([fill] if isinstance(fill, Tensor) and fill.dim() > 1 else []), *asked.masks],
         batch=batch, seed=seed, engine=way.description,
     )  # fmt: skip

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from convscope.attribution.attribution import Attribution
+from convscope.attribution.canvas import as_parameter, canvas
 from convscope.attribution.gradients import checked_batch, weighted_gradients
-from convscope.errors import ImageError, nearest
+from convscope.errors import ImageError
 from convscope.image.recipe import JSON
 from convscope.network.network import Network
 from convscope.network.target import TargetLike
@@ -93,7 +94,7 @@ def integrated_gradients(
         raise ImageError(f"got steps={steps}; expected at least 1")
     asked = network.target(target, image)
     chosen = checked_batch(batch, network, image)
-    start = baseline_image(baseline, image)
+    start = canvas(baseline, image, names=get_args(Baseline), what="baseline")
     images, starts = (each if image.dim() == 4 else each[None] for each in (image, start))
     counted = Steps(len(images) * steps, progress)
     places, weights = gauss_legendre(steps)
@@ -117,8 +118,8 @@ def integrated_gradients(
     closed = _closing(values, difference).where(missed > _COMPLETE, 0.0)
     if complete:
         values = values + closed[..., None, None, None].to(values) * values.abs()
-    given = "image" if isinstance(baseline, Tensor) else baseline
-    inputs = [image, *([baseline] if isinstance(baseline, Tensor) else []), *asked.masks]
+    given = as_parameter(baseline)
+    inputs = [image, *([baseline] if isinstance(baseline, Tensor) and given == "image" else []), *asked.masks]
     parameters: dict[str, JSON] = {"target": asked.text, "baseline": given, "steps": steps, "complete": complete}
     recipe = network.recipe("integrated_gradients", parameters, images=inputs, batch=chosen)
     again = partial(integrated_gradients, target=asked, baseline=baseline, steps=steps, complete=complete, batch=batch)
@@ -156,21 +157,3 @@ def gauss_legendre(count: int) -> tuple[Tensor, Tensor]:
     """
     places, weights = np.polynomial.legendre.leggauss(count)
     return torch.from_numpy((places + 1) / 2), torch.from_numpy(weights / 2)
-
-
-def baseline_image(baseline: BaselineLike, image: Tensor) -> Tensor:
-    """What an image or batch is compared with, in its shape."""
-    if isinstance(baseline, Tensor):
-        if baseline.shape not in (image.shape, image.shape[-3:]):
-            raise ImageError(
-                f"got a baseline of shape {tuple(baseline.shape)}; expected that of the image, {tuple(image.shape)}"
-            )
-        return baseline.to(image).expand_as(image)
-    if isinstance(baseline, str):
-        if baseline not in get_args(Baseline):
-            known = nearest(baseline, get_args(Baseline))
-            raise ImageError(f"unknown baseline {baseline!r}; {known}, a number or an image")
-        if baseline == "mean":
-            return image.mean(dim=(-2, -1), keepdim=True).expand_as(image)
-        return torch.full_like(image, 0.5 if baseline == "gray" else 0.0)
-    return torch.full_like(image, float(baseline))

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from convscope.errors import ImageError, nearest
-from convscope.image.recipe import JSON
+from convscope.attribution.canvas import canvas
+from convscope.errors import ImageError
 from convscope.network.network import Network
 from convscope.network.normalization import Normalization
 
@@ -97,45 +97,6 @@ def _pair(value: Any, what: str) -> tuple[int, int]:
     return values[0], values[1]
 
 
-def fill_image(fill: FillLike, image: Tensor) -> Tensor | None:
-    """What an image `(C, H, W)` is covered with, in its shape; None for "zero", which is 0 after normalization."""
-    if isinstance(fill, str):
-        if fill not in get_args(Fill):
-            raise ImageError(f"unknown fill {fill!r}; {nearest(fill, get_args(Fill))}, a number or an image")
-        if fill == "zero":
-            return None
-        return torch.full_like(image, 0.5) if fill == "gray" else image.mean((1, 2), keepdim=True).expand_as(image)
-    filled = _numbers(fill).to(image)
-    if filled.shape not in ((), image.shape[:1], image.shape):
-        raise ImageError(
-            f"got a fill of shape {tuple(filled.shape)}; expected a number, one a channel, or an image of shape "
-            f"{tuple(image.shape)}"
-        )
-    return (filled[:, None, None] if filled.dim() == 1 else filled).expand_as(image)
-
-
-def _numbers(fill: Any) -> Tensor:
-    try:
-        numbers = torch.as_tensor(fill)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ImageError(
-            f"got a fill of type {type(fill).__name__}; expected {', '.join(get_args(Fill))}, a number, one a channel, "
-            "or an image"
-        ) from error
-    if not numbers.isfinite().all():
-        raise ImageError("the fill has numbers that are not finite")
-    return numbers
-
-
-def fill_parameter(fill: FillLike) -> JSON:
-    """A fill as a recipe has it: "image" for one that is given as a tensor beside it."""
-    if isinstance(fill, str):
-        return fill
-    if isinstance(fill, Tensor):
-        return "image" if fill.dim() > 1 else cast("JSON", fill.tolist())
-    return list(fill) if isinstance(fill, Sequence) else fill
-
-
 class Cover:
     """What a network is fed where the occluder lies on an image `(C, H, W)`.
 
@@ -145,7 +106,10 @@ class Cover:
 
     def __init__(self, network: Network, image: Tensor, fill: FillLike) -> None:
         self._network, self.image = network, image
-        self._picture = fill_image(fill, image)
+        # "zero" is 0 after normalization, so no image.
+        self._picture = (
+            None if isinstance(fill, str) and fill == "zero" else canvas(fill, image, names=get_args(Fill), what="fill")
+        )
         self.clean = network.feed(image[None])
         self._fed: Tensor | None = None
         if self._picture is None:

@@ -10,8 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from convscope.attribution.attribution import Attribution, Reduction, Style
+from convscope.attribution.canvas import as_parameter
 from convscope.attribution.occluded import Asked, Measured, Method, measure, way_for
-from convscope.attribution.occluder import Box, Cover, FillLike, Places, Windows, fill_parameter
+from convscope.attribution.occluder import Box, Cover, FillLike, Places, Windows
 from convscope.errors import ImageError, TargetError
 from convscope.image.check import check_image
 from convscope.image.recipe import JSON, Recipe
@@ -183,7 +184,7 @@ def occlusion(
             measured.append(measure(network, asked, way, windows, steps))
     # Made again it is mostly of other weights, of which no export to ONNX is at hand.
     again = partial(occlusion, window=window, stride=stride, fill=fill, method=method, engine="torch", batch=batch)
-    filled = fill_parameter(fill)
+    filled = as_parameter(fill)
     parameters: dict[str, JSON] = {
         "window": list(window) if isinstance(window, tuple) else window,
         "stride": list(stride) if isinstance(stride, tuple) else stride,
