@@ -220,12 +220,20 @@ def channels_are_reduced(net: Small, x: Tensor) -> Tensor:
     return net.twice(x * x.amax(1, keepdim=True)) - x.mean(1, keepdim=True)
 
 
+def it_is_resized_to_its_own_size(net: Small, x: Tensor) -> Tensor:
+    return net.twice(F.interpolate(x, size=x.shape[2:]))
+
+
+def it_is_pooled_to_its_own_size(net: Small, x: Tensor) -> Tensor:
+    return net.twice(F.adaptive_max_pool2d(x, x.shape[2:]))
+
+
 MISLEADING = [
     a_view_is_read_before, a_padded_map_is_read_before, a_map_padded_by_ones, two_paddings_of_one_map_are_joined,
     a_map_and_its_split_are_written, a_map_of_constants_is_added, a_map_of_coordinates_is_beside_it,
     it_is_normalized_by_its_own_statistics, it_is_turned_around, every_other_place_is_taken,
     nothing_of_most_windows_is_read, it_is_viewed_as_numbers, a_mean_gates_it, it_is_taken_by_comparison,
-    channels_are_reduced,
+    channels_are_reduced, it_is_resized_to_its_own_size, it_is_pooled_to_its_own_size,
 ]  # fmt: skip
 
 

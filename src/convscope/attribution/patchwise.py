@@ -25,8 +25,11 @@ from convscope.network.trace import Ref, leaves_of, map_leaves, refs_in
 
 _SPACE = (2, 3)
 _STILL = (Window(), Window())
-# Same windows, but their arguments or results say how large the whole map is, or are no elementwise constants.
-_SIZED = frozenset("reshape permute transpose expand stack attention".split()) | {"transposed convolution"}
+# Kinds of calls that give on a patch what they give there on the whole map; activations do, too.
+_POSITIONWISE = frozenset(
+    {"pointwise", "dropout", "batch norm", "normalize", "softmax", "add", "subtract", "multiply", "divide", "select"}
+    | {"concatenation", "split", "gated linear unit", "reduction", "index"}
+)
 # Tensors among their arguments are one number a channel, whatever their shape.
 _PER_CHANNEL = frozenset("batch_norm prelu".split())
 
@@ -269,7 +272,9 @@ def _positionwise(
     if operation is None or not all(isinstance(each, Tensor) and _is_map(each, shape) for each in maps):
         return None
     call = Call(call.arguments, call.input, tuple(results[0].shape))
-    if operation.kind in _SIZED or _windows(graph, node, call) != _STILL or operation.axes(call, _SPACE) != _SPACE:
+    if not (operation.activation or operation.kind in _POSITIONWISE):
+        return None
+    if _windows(graph, node, call) != _STILL or operation.axes(call, _SPACE) != _SPACE:
         return None
     if uses_batch_statistics(graph.nodes[node]):
         return None
