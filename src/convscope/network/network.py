@@ -4,7 +4,7 @@ import copy
 import hashlib
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from convscope import __version__
 from convscope.errors import LayerError, NetworkError, TargetError
 from convscope.image.check import check_image
-from convscope.image.provenance import recall, remember
+from convscope.image.preparation import Preparation
+from convscope.image.provenance import recall
 from convscope.image.read import read_image
 from convscope.image.recipe import JSON, Recipe
 from convscope.image.resize import CROP_FRACTION, Fit, Interpolation, fit_image, place, unfit_map
@@ -28,8 +29,6 @@ from convscope.network.passage import pair
 from convscope.network.rules import Rule
 from convscope.network.runner import Runnable, Runner
 from convscope.network.target import GRAMMAR, Grammar, Mask, Target, TargetLike
-
-_LUMINANCE = (0.299, 0.587, 0.114)
 
 
 class Network:
@@ -210,11 +209,23 @@ class Network:
 
     # Images
 
+    @property
+    def preparation(self) -> Preparation:
+        """How pictures are read and brought to the input, but for a `loader`."""
+        return Preparation(
+            input_size=self.input_size,
+            channels=self.channels,
+            fit=self.fit,
+            crop_fraction=self.crop_fraction,
+            interpolation=self.interpolation,
+            window=self.window,
+        )
+
     def open(self, path: str | Path, *, page: int = 0) -> Tensor:
         """The picture at `path` (or a bundled photograph's name), read as this network needs it; of its own size."""
         if self.loader is not None:
             return self.loader(str(path))
-        return read_image(path, channels=self.channels, page=page, window=self.window)
+        return self.preparation.open(path, page=page)
 
     def read(self, path: str | Path, *, page: int = 0) -> Tensor:
         """The same brought to the input size: an image `(C, H, W)` ready to be looked at."""
@@ -225,18 +236,7 @@ class Network:
 
         One that has the input size already is returned as it is.
         """
-        check_image(image)
-        prepared = image
-        if self.channels == 1 and image.shape[-3] == 3:
-            weights = torch.tensor(_LUMINANCE, dtype=image.dtype, device=image.device)
-            prepared = (prepared * weights[:, None, None]).sum(dim=-3, keepdim=True)
-        check_image(prepared, channels=self.channels)
-        if tuple(prepared.shape[-2:]) != self.input_size:
-            options = {"fit": self.fit, "crop_fraction": self.crop_fraction, "interpolation": self.interpolation}
-            prepared = fit_image(prepared, self.input_size, **options)  # type: ignore[arg-type]  # by name, as typed above
-        if prepared is not image and (origin := recall(image)).name is not None:
-            remember(prepared, replace(origin, prepared=True))
-        return prepared
+        return self.preparation.prepare(image)
 
     def to_original(self, values: Tensor, size: tuple[int, int]) -> Tensor:
         """A map `(…, h, w)` of the input brought to `(…, H, W)`, the pixels of the picture of that `size` it came from.
