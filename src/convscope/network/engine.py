@@ -121,8 +121,12 @@ _LARGEST = 256 * 2**20
 _ROUNDS = 3
 
 
-def engine_for(part: Part, example: tuple[Tensor, ...], *, prefer: EngineName = "auto", images: int = 1) -> Engine:
+def engine_for(
+    part: Part, example: tuple[Tensor, ...], *, prefer: EngineName = "auto", images: int = 1, alone: bool = True
+) -> Engine:
     """The engine that runs a part of a graph, given its input for one image and how many `images` are to come.
+
+    Where it isn't `alone`, other work is done on the same cores meanwhile, and it doesn't keep them busy with waiting.
 
     "auto" measures: ONNX Runtime is tried where it is installed and an export is at hand or will pay, and taken where
     it is the faster on a few images. Where it can't run the network, one warning says so and torch does.
@@ -138,7 +142,7 @@ def engine_for(part: Part, example: tuple[Tensor, ...], *, prefer: EngineName = 
         raise NetworkError(f"unknown engine {prefer!r}; {nearest(str(prefer), get_args(EngineName))}")
     torch_engine = TorchEngine(part)
     if prefer == "onnx":
-        return onnx_engine.OnnxEngine(part, example)
+        return onnx_engine.OnnxEngine(part, example, alone=alone)
     plain = all(each.device.type == "cpu" and each.dtype == torch.float32 for each in example)
     if prefer == "torch" or not plain or not onnx_engine.is_installed() or _weight_bytes(part) > _LARGEST:
         return torch_engine
@@ -148,7 +152,7 @@ def engine_for(part: Part, example: tuple[Tensor, ...], *, prefer: EngineName = 
     if not exported and seconds * images / len(several[0]) < 2 * _EXPORT_SECONDS:
         return torch_engine
     try:
-        engine = onnx_engine.OnnxEngine(part, example)
+        engine = onnx_engine.OnnxEngine(part, example, alone=alone)
     except NetworkError as error:
         warnings.warn(f"{error}; torch runs it", RuntimeWarning, stacklevel=2)
         return torch_engine

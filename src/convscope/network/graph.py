@@ -124,6 +124,19 @@ class Graph:
         graph._take(nodes, output)
         return graph
 
+    def extended(self, further: Mapping[str, tuple[Callable[[Any], Any], str]]) -> "Graph":
+        """The same with further layers: each a function of the value of a layer that is there already."""
+        graph = copy.copy(self)
+        nodes = [*self.nodes]
+        graph.names = dict(self.names)
+        for name, (function, layer) in further.items():
+            nodes.append(Node(function, (graph.names[layer],), {}, "", None))
+            graph.names[name] = Ref(len(nodes) - 1)
+        graph.sees_image = [*self.sees_image, *(True for _ in further)]
+        graph.constant = [*self.constant, *(False for _ in further)]
+        graph._take(nodes, self.output)
+        return graph
+
     def release(self) -> None:
         """Let go of the values seen while tracing, but for the constants."""
         for node, constant in zip(self.nodes, self.constant, strict=True):

@@ -36,7 +36,8 @@ def is_installed() -> bool:
 class OnnxEngine:
     """Runs a part of a graph by ONNX Runtime, for batches of any size on a processor, in float32.
 
-    `example` holds the values of the part's given nodes for one image.
+    `example` holds the values of the part's given nodes for one image. Unless it runs `alone`, its threads sleep where
+    they have to wait.
 
     Raises
     ------
@@ -46,7 +47,7 @@ class OnnxEngine:
         The part can't be exported, or gives another result than torch does: by more than 1e-4 of its largest value.
     """
 
-    def __init__(self, part: Part, example: tuple[Tensor, ...]) -> None:
+    def __init__(self, part: Part, example: tuple[Tensor, ...], *, alone: bool = True) -> None:
         if not is_installed():
             raise MissingExtra("ONNX Runtime", extra="onnx")
         if any(each.device.type != "cpu" or each.dtype != torch.float32 for each in example):
@@ -55,7 +56,7 @@ class OnnxEngine:
 
         self.name = f"onnxruntime {onnxruntime.__version__}"
         self._part = part
-        self._session = _session(part, example)
+        self._session = _session(part, example, alone)
         self._names = [each.name for each in self._session.get_inputs()]
         self._check(example)
 
@@ -80,25 +81,26 @@ class OnnxEngine:
                 raise NetworkError("ONNX Runtime gives another result than torch")
 
 
-def _session(part: Part, example: tuple[Tensor, ...]) -> Any:
+def _session(part: Part, example: tuple[Tensor, ...], alone: bool) -> Any:
     """A session of the export that is kept, or of a new one where there is none or it is damaged."""
     path = exported_path(part, example)
     if path.exists():
         with contextlib.suppress(Exception):  # whatever ONNX Runtime raises for a damaged file
-            return _loaded(path)
+            return _loaded(path, alone)
     _export(part, example, path)
     try:
-        return _loaded(path)
+        return _loaded(path, alone)
     except Exception as error:  # or for an operation that it lacks
         raise NetworkError(f"ONNX Runtime can't run the network ({_said(error)})") from error
 
 
-def _loaded(path: Path) -> Any:
+def _loaded(path: Path, alone: bool) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(alone)))
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
