@@ -1,6 +1,8 @@
 """Scaling images, fitting them to a network's input, and bringing maps of that input back."""
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal, TypeAlias, get_args
 
 import torch
@@ -13,6 +15,7 @@ from convscope.image.check import check_image
 Fit: TypeAlias = Literal["crop", "resize", "pad"]
 Interpolation: TypeAlias = Literal["bilinear", "bicubic"]
 Size: TypeAlias = tuple[int, int]
+Box: TypeAlias = tuple[int, int, int, int]
 
 CROP_FRACTION = 0.875
 _PAD_VALUE = 0.5
@@ -31,6 +34,42 @@ class Placement:
     original: Size
     scaled: Size
     offset: Size
+
+    @property
+    def seen(self) -> Box:
+        """Where on the input it lies as a whole, as top, left, bottom, right; outside of the input where it is cropped.
+
+        >>> place((300, 451), (224, 224), fit="pad").seen
+        (37, 0, 186, 224)
+        """
+        (top, left), (height, width) = self.offset, self.scaled
+        return top, left, top + height, left + width
+
+    def back(self, position: int | Fraction, axis: int) -> Fraction:
+        """Rows (axis 0) or columns (axis 1) from the edge of the original, of a point so far from the input's edge.
+
+        >>> place((300, 451), (224, 224), fit="resize").back(112, axis=0)
+        Fraction(150, 1)
+        """
+        return Fraction(position - self.offset[axis]) * self.original[axis] / self.scaled[axis]
+
+    def original_box(self, box: Box) -> Box:
+        """A box of the input, as top, left, bottom, right, in whole pixels of the original.
+
+        It holds every pixel of the original that the box touches and none beyond the original's edges; it is empty, two
+        of its edges equal, where the box lies beside the picture.
+
+        >>> place((300, 451), (224, 224)).original_box((0, 0, 8, 8))
+        (18, 93, 29, 104)
+        """
+        top, left, bottom, right = box
+        first = [math.floor(self.back(edge, axis)) for axis, edge in enumerate((top, left))]
+        last = [math.ceil(self.back(edge, axis)) for axis, edge in enumerate((bottom, right))]
+        (top, left), (bottom, right) = (
+            [min(max(edge, 0), side) for edge, side in zip(edges, self.original, strict=True)]
+            for edges in (first, last)
+        )
+        return top, left, max(bottom, top), max(right, left)
 
 
 def place(
