@@ -12,6 +12,7 @@ from convscope.errors import ImageError, nearest
 from convscope.image.recipe import Recipe
 from convscope.image.write import to_picture
 from convscope.network.network import Network
+from convscope.network.target import Target
 from convscope.render.colours import Scale
 from convscope.render.grid import grid
 from convscope.render.heatmap import heatmap
@@ -28,7 +29,8 @@ class Attribution(Pictured):
 
     `values` are signed and unscaled, `(C, H, W)` or `(H, W)`, with the batch in front if there was one; `image` is
     what was looked at, `(C, H, W)` or `(N, C, H, W)` in [0, 1]; `unit` what one of the values is counted in; `again`
-    makes the same map of another network or image. `note` says in words what a map alone would not.
+    makes the same map of another network or image. `note` says in words what a map alone would not. `asked` is the
+    target itself, None where only `target`, its words, is known.
     """
 
     values: Tensor
@@ -38,6 +40,7 @@ class Attribution(Pictured):
     unit: str
     again: Callable[[Network, Tensor], "Attribution"] = field(repr=False, compare=False)
     note: str = ""
+    asked: Target | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     @property
     def heatmap(self) -> Tensor:

@@ -108,7 +108,7 @@ def drill_down(
     again = partial(drill_down, target=asked, **options, fill=fill, engine="torch", batch=batch, seed=seed)  # type: ignore[arg-type]
     values = windows.averaged(merged.baseline - merged.scores)
     return DrillDown(
-        values, image, asked.text, recipe, asked.unit, again, note,
+        values, image, asked.text, recipe, asked.unit, again, note, asked=asked,
         scores=merged.scores, probabilities=merged.probabilities, baseline=merged.baseline,
         baseline_probability=merged.baseline_probability, windows=windows, method=way.method,
         measured=measured, error=error, largest_error=largest,

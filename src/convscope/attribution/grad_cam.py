@@ -82,7 +82,9 @@ def grad_cam(
     recipe = network.recipe("grad_cam", parameters, images=[image, *asked.masks])
     again = partial(grad_cam, target=asked, layer=chosen, signed=signed)
     note = _note(cam, chosen, signed)
-    return GradCam(values, image, asked.text, recipe, f"{asked.unit} at {chosen}", again, note, cam=cam, layer=chosen)
+    return GradCam(
+        values, image, asked.text, recipe, f"{asked.unit} at {chosen}", again, note, asked=asked, cam=cam, layer=chosen
+    )
 
 
 def _enlarged(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -44,4 +44,4 @@ def guided_grad_cam(
     again = partial(guided_grad_cam, target=asked, layer=cam.layer, smooth=smooth)
     values = guided * cam.values.unsqueeze(-3)
     # In truth a product of two units; no legend has room for both.
-    return Attribution(values, image, asked.text, recipe, "guided gradient × map", again, cam.note)
+    return Attribution(values, image, asked.text, recipe, "guided gradient × map", again, cam.note, asked=asked)

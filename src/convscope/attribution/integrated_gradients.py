@@ -125,7 +125,7 @@ def integrated_gradients(
     again = partial(integrated_gradients, target=asked, baseline=baseline, steps=steps, complete=complete, batch=batch)
     return IntegratedGradients(
         values, image, asked.text, recipe, asked.unit, again, _note(missed, closed, complete=complete),
-        difference=difference, missed=missed, closed=closed if complete else torch.zeros_like(closed),
+        asked=asked, difference=difference, missed=missed, closed=closed if complete else torch.zeros_like(closed),
     )  # fmt: skip
 
 

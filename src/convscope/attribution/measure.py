@@ -53,13 +53,7 @@ def measure_of(network: Network, image: Tensor, attribution: Attribution) -> Mea
         raise ImageError("the attribution is of another image; make it of this one, by attribution.again")
     if not attribution.values.isfinite().all():
         raise ImageError("the attribution holds NaN or infinity, so its pixels have no order")
-    return Measure(network, asked_of(network, attribution))
-
-
-def asked_of(network: Network, attribution: Attribution) -> Target:
-    """The target that an attribution was made of."""
-    kept = getattr(attribution.again, "keywords", {}).get("target")
-    return kept if isinstance(kept, Target) else network.target(attribution.target, attribution.image)
+    return Measure(network, attribution.asked or network.target(attribution.target, image))
 
 
 def masked(image: Tensor, masks: Sequence[Tensor] | Tensor, instead: Tensor) -> Tensor:

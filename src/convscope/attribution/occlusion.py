@@ -220,7 +220,7 @@ def _result(
     before = [each.baseline_probability for each in measured if each.baseline_probability is not None]
     values = joined([windows.averaged(each.baseline - each.scores) for each in measured])
     return Occlusion(
-        values, image, target.text, recipe, target.unit, again,
+        values, image, target.text, recipe, target.unit, again, asked=target,
         scores=joined([each.scores for each in measured]),
         probabilities=joined(likely) if likely else None,
         baseline=joined([each.baseline for each in measured]),

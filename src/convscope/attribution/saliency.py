@@ -47,4 +47,4 @@ def saliency(
     parameters = {"target": asked.text, "rule": rule, "smooth": smooth}
     recipe = network.recipe("saliency", parameters, images=[image, *asked.masks])
     again = partial(saliency, target=asked, rule=rule, smooth=smooth)
-    return Attribution(values, image, asked.text, recipe, f"{asked.unit} per pixel value", again)
+    return Attribution(values, image, asked.text, recipe, f"{asked.unit} per pixel value", again, asked=asked)

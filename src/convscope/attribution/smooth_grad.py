@@ -91,4 +91,4 @@ def smooth_grad(
     again = partial(
         smooth_grad, target=asked, samples=samples, noise=noise, rule=rule, smooth=smooth, seed=seed, batch=batch
     )
-    return Attribution(values, image, asked.text, recipe, f"{asked.unit} per pixel value", again)
+    return Attribution(values, image, asked.text, recipe, f"{asked.unit} per pixel value", again, asked=asked)
