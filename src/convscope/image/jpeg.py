@@ -3,8 +3,9 @@
 import re
 from dataclasses import dataclass
 
-# Within the coded pixels FF 00 stands for FF, and FF D0 … FF D7 only mark places to restart at.
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+# Within the coded pixels FF 00 stands for FF, and FF D0 … FF D7 only mark places to restart at. A marker may be padded
+# with more FF; a pattern that begins with a repeat would take 20 times as long to search for.
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _EXIF, _START_OF_SCAN, _END = b"\xe1", b"\xda", b"\xd9"
 # Comments and the applications' own segments, but for those that bear on colour: JFIF, ICC profile and Adobe.
 _NOT_NEEDED_TO_DECODE = tuple(bytes([code]) for code in (*range(0xE0, 0xF0), 0xFE) if code not in (0xE0, 0xE2, 0xEE))
@@ -29,22 +30,26 @@ class JPEG:
 def take_apart(data: bytes) -> JPEG:
     """Follow the segments of a JPEG up to its end marker. Raises ValueError if it isn't there."""
     decodable, filled, exif = [data[:2]], [data[:2]], b""
-    marker = _find_marker(data, 2)
-    while marker[1] != _END:
-        kind, begin = marker[1], marker.start()
-        end = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
-        if kind == _EXIF and data[begin:end].find(b"Exif\0\0") == 4:
-            exif = exif or data[begin + 4 : end]
-        marker = _find_marker(data, end)
+    begin, end, kind = _find_marker(data, 2)
+    while kind != _END:
+        after = end + int.from_bytes(data[end : end + 2], "big")
+        if kind == _EXIF and data[begin:after].find(b"Exif\0\0") == end + 2 - begin:
+            exif = exif or data[end + 2 : after]
+        following = _find_marker(data, after)
         if kind not in _NOT_NEEDED_TO_DECODE:
-            segment = data[begin : marker.start()]
+            segment = data[begin : following[0]]
             decodable.append(segment)
             filled.append(segment + _FILLER if kind == _START_OF_SCAN else segment)
+        begin, end, kind = following
     return JPEG(b"".join([*decodable, b"\xff\xd9"]), exif, b"".join([*filled, b"\xff\xd9"]))
 
 
-def _find_marker(data: bytes, begin: int) -> re.Match[bytes]:
-    marker = _MARKER.search(data, begin)
+def _find_marker(data: bytes, after: int) -> tuple[int, int, bytes]:
+    """Where the first marker from `after` on begins, with its padding, where it ends, and what it marks."""
+    marker = _MARKER.search(data, after)
     if marker is None:
         raise ValueError("the file ends too early")
-    return marker
+    begin = marker.start()
+    while begin > after and data[begin - 1] == 0xFF:
+        begin -= 1
+    return begin, marker.end(), marker.group()[1:]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convscope.image.check import check_image
-from convscope.image.provenance import recall, remember
+from convscope.image.provenance import remember, remembered
 from convscope.image.read import read_image
 from convscope.image.recipe import JSON
 from convscope.image.resize import CROP_FRACTION, Fit, Interpolation, Size, fit_image
@@ -62,7 +62,7 @@ class Preparation:
                 crop_fraction=self.crop_fraction,
                 interpolation=self.interpolation,
             )
-        if prepared is not image and (origin := recall(image)).name is not None:
+        if prepared is not image and (origin := remembered(image)) is not None and origin.name is not None:
             remember(prepared, replace(origin, prepared=True))
         return prepared
 

@@ -34,11 +34,14 @@ def recall(tensor: Tensor) -> Input:
     >>> print(recall(image.add_(1)).name)
     None
     """
+    return remembered(tensor) or Input(None, checksum(tensor))
+
+
+def remembered(tensor: Tensor) -> Input | None:
+    """The Input that `tensor` was remembered with, if it has not changed since; costs no look at its values."""
     with _lock:
-        remembered = _origins.get(tensor)
-    if remembered is not None and remembered[1] == _state(tensor):
-        return remembered[0]
-    return Input(None, checksum(tensor))
+        known = _origins.get(tensor)
+    return known[0] if known is not None and known[1] == _state(tensor) else None
 
 
 def checksum(tensor: Tensor) -> str:
