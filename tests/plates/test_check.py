@@ -24,7 +24,7 @@ from convscope.network.normalization import Normalization
 from convscope.plates.checking.check import Check, check
 from convscope.plates.checking.feeding import Geometry, current_feeding, geometries, scalings
 from convscope.plates.checking.judging import compare, half_interval, strangeness
-from convscope.plates.checking.labelling import LabelOrder, answered_order, classes_of, label_orders
+from convscope.plates.checking.labelling import LabelOrder, answered_order, label_orders
 from convscope.plates.checking.normed import NormedLayers, divergence
 from convscope.plates.checking.train_mode import train_mode
 from convscope.plates.checking.trials import Answers, Trials
@@ -337,24 +337,6 @@ def test_geometries_change_one_thing_at_a_time(module: nn.Module) -> None:
 
 
 # Labels
-
-
-def test_classes_are_found_by_name_number_and_wordnet_id() -> None:
-    labels = ("tench, Tinca tinca", "Great_White-Shark", "crane", "crane")
-    photographs = [
-        Photograph(Path(), label, index)
-        for label, index in (
-            ("Tench", None), ("great white shark", 0), ("n01440764", None), ("crane", None), ("crane", 3),
-            ("unknown", 2), (None, 1), (None, 4), (None, None),
-        )
-    ]  # fmt: skip
-    assert classes_of(photographs, labels, 4) == ([0, 1, None, None, 3, 2, 1, None, None], None)
-    by_id = [Photograph(Path(), wordnet_id) for wordnet_id in imagenet_wordnet_ids()]
-    assert classes_of(by_id, None, 1000)[0] == list(range(1000))
-    assert classes_of(by_id, imagenet_labels(), 1000)[0] == list(range(1000))
-    sorted_classes, _ = classes_of(by_id, sorted(imagenet_labels()), 1000)
-    assert sorted_classes[1] == sorted(imagenet_labels()).index("goldfish")
-    assert sorted_classes.count(None) == 4  # two cranes, two maillots
 
 
 def test_sorted_imagenet_labels_have_imagenets_order_among_the_others() -> None:

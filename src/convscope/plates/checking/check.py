@@ -11,10 +11,10 @@ from pathlib import Path
 from convscope.errors import ImageError, NetworkError
 from convscope.image.recipe import Recipe
 from convscope.image.sources import Folder, Photograph, Unreadable, read_folder
+from convscope.network.class_names import classes_of
 from convscope.network.network import Network
 from convscope.plates.checking.feeding import Feeding
 from convscope.plates.checking.judging import Difference, half_interval, strangeness
-from convscope.plates.checking.labelling import classes_of
 from convscope.plates.checking.search import Search
 from convscope.plates.checking.train_mode import TrainMode, train_mode
 from convscope.plates.checking.trials import OnProgress, Trials
