@@ -78,12 +78,13 @@ def rows(
     *,
     column_labels: Sequence[str] | None = None,
     title: str | None = None,
+    note: str | None = None,
     cell: int | None = None,
 ) -> Image.Image:
     """Lay labelled rows of pictures one below the other, such as classes down and rules across, on white.
 
-    `column_labels` stand above, one for each picture of the longest row; `cell` as in `grid`. Raises `ImageError`
-    for no pictures, or another number of column labels.
+    `column_labels` stand above, one for each picture of the longest row; `note` is a smaller line below the title;
+    `cell` as in `grid`. Raises `ImageError` for no pictures, or another number of column labels.
 
     >>> rows([("cat", [Image.new("RGB", (50, 30))]), ("dog", [Image.new("RGB", (50, 30))])]).height
     84
@@ -94,7 +95,8 @@ def rows(
     if column_labels is not None and len(column_labels) != across:
         raise ImageError(f"{len(column_labels)} column labels for {across} columns; expected one for each")
     table = [[fit(each, cell) for each in pictures] for _, pictures in rows]
-    return stack(title_strip(title), _table(table, beside=[label for label, _ in rows], above=column_labels or ()))
+    body = _table(table, beside=[label for label, _ in rows], above=column_labels or ())
+    return stack(title_strip(title), title_strip(note, size=LABEL_SIZE, colour=QUIET_INK), body)
 
 
 def fit(picture: Image.Image, cell: int | None) -> Image.Image:
