@@ -200,8 +200,12 @@ class _Work:
 
 
 def _told(judged: Verdict | None) -> list[str]:
-    """A verdict in two short lines."""
+    """A verdict in two short lines.
+
+    >>> _told(Verdict(deletion=16.12, randomized=-0.001, noise=0.91))
+    ['holds', 'deletion z 16.1, random weights 0.00, noise 0.91']
+    """
     if judged is None:
         return []
-    figures = f"deletion z {judged.deletion:.1f}, random weights {judged.randomized:.2f}, noise {judged.noise:.2f}"
+    figures = f"deletion z {judged.deletion:z.1f}, random weights {judged.randomized:z.2f}, noise {judged.noise:z.2f}"
     return [judged.word, figures]
