@@ -223,6 +223,29 @@ def test_explain_writes_a_figure_and_each_map_beside_it(run: Run) -> None:
     assert {recipe.picture["style"] for recipe in recipes} == {"overlay"}
 
 
+@pytest.mark.parametrize("judged", [False, True])
+def test_explain_json_tells_of_each_map(run: Run, lite0: cs.Network, judged: bool) -> None:
+    options = ["-t", "tabby", "-t", "class:285 - class:7", "-m", "saliency,occlusion", "--window", "112"]
+    ran = run("explain", "chelsea", *options, "--verdict" if judged else "--no-verdict", "--json")
+    told = json.loads(ran.out)
+    assert (told["image"], told["network"], told["left_out"]) == ("chelsea", "efficientnet-lite0", [])
+    image = lite0.prepare(cs.read_image("chelsea"))
+    assert [each["target"] for each in told["targets"]] == ["tabby", "class:285 - class:7"]
+    for each in told["targets"]:
+        assert each["score"] == pytest.approx(float(lite0.score(image, each["target"])), rel=1e-5)
+        gradient, covered = each["maps"]
+        values = cs.saliency(lite0, image, each["target"]).values
+        assert (gradient["method"], gradient["unit"]) == ("saliency", "logit per pixel value")
+        assert gradient["least"] == pytest.approx(float(values.min()), rel=1e-4)
+        assert gradient["largest"] == pytest.approx(float(values.max()), rel=1e-4)
+        assert len(covered["files"]) == (2 if each["target"] == "tabby" else 1)
+        for one in (gradient, covered):
+            figures = {"word", "deletion", "randomized", "noise"} if judged else set()
+            assert set(one["verdict"] or {}) == figures
+            assert all(Path(file).is_file() for file in one["files"])
+    assert Path(told["figure"]).is_file()
+
+
 def test_report_and_demo_write_a_page(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convscope.plates.report.reasons", lambda *_, **__: [])  # they take their time
     shutil.copy(photograph("chelsea"), "cat.png")

@@ -1,5 +1,6 @@
 """`convscope explain` and `convscope activations`: what in a picture drives a class, and what each channel answers."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -8,6 +9,7 @@ import typer
 from convscope.cli.options import (
     DEFAULT_NETWORK,
     Device,
+    Json,
     NetworkName,
     Out,
     Picture,
@@ -21,7 +23,10 @@ from convscope.cli.options import (
 from convscope.cli.progress import bar
 
 if TYPE_CHECKING:
+    from convscope.attribution.attribution import Attribution
     from convscope.attribution.occluder import Fill
+    from convscope.attribution.verdict import Verdict
+    from convscope.plates.explanation import Explanation
 
 
 def activations(
@@ -87,15 +92,17 @@ def explain(
     weights_key: WeightsKey = None,
     device: Device = "cpu",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The figure; each map is written beside it.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Where in a picture an answer comes from, and whether that can be believed.
 
     Maps of each target by each method. Writes one figure of all, and each map as a picture of its own, of occlusion
     also the probability with the window at each place. Says of each map whether it holds: whether the answer rests on
     the places it shows, whether it is this network's, and whether it lasts under a little noise.
+
+    With --json, one JSON object: the targets with their scores, and of each map its range, verdict and files.
     """
-    from convscope.attribution.occlusion import Occlusion
-    from convscope.plates.explanation import explanation, usual_style
+    from convscope.plates.explanation import explanation
 
     net = load_network(network, weights, weights_key, device)
     prepared = net.read(image)
@@ -112,17 +119,66 @@ def explain(
     for line in result.left_out:
         say(line)
     figure = out or file_name(image, "explanation")
-    write(result, figure, **({} if style is None else {"style": style}))
-    for label, maps, verdicts in zip(result.labels, result.maps, result.verdicts, strict=True):
-        for name, each, judged in zip(result.methods, maps, verdicts, strict=True):
-            path = figure.parent / file_name(figure.name, each.target, name)
-            write(each, path, style=style or usual_style(each))
-            if isinstance(each, Occlusion) and each.probabilities is not None:
-                write(each, path.with_stem(f"{path.stem}-probability"), style="probability")
+    result.save(figure, **({} if style is None else {"style": style}))
+    files = [
+        [_save(each, figure.parent / file_name(figure.name, each.target, name), style) for name, each in row]
+        for row in (zip(result.methods, maps, strict=True) for maps in result.maps)
+    ]
+    if as_json:
+        scores = [float(net.score(prepared, each)) for each in targets]
+        told = {"image": image, "network": net.name, "figure": str(figure), "left_out": result.left_out}
+        typer.echo(json.dumps({**told, "targets": _targets(result, scores, files)}, ensure_ascii=False))
+        return
+    typer.echo(str(figure))
+    for label, *row in zip(result.labels, result.maps, result.verdicts, files, strict=True):
+        for name, each, judged, paths in zip(result.methods, *row, strict=True):
+            for path in paths:
+                typer.echo(str(path))
             if judged is not None:
                 say(f"{label}, {name}: {judged}")
             if each.note:
                 say(f"{label}, {name}: {each.note}")
+
+
+def _targets(result: "Explanation", scores: list[float], files: list[list[list[Path]]]) -> list[dict[str, object]]:
+    """Each target with its score and its maps, for another program."""
+    return [
+        {
+            "target": maps[0].target,
+            "label": label,
+            "score": score,
+            "maps": [_told(*each) for each in zip(result.methods, maps, verdicts, paths, strict=True)],
+        }
+        for label, score, maps, verdicts, paths in zip(
+            result.labels, scores, result.maps, result.verdicts, files, strict=True
+        )
+    ]
+
+
+def _save(attribution: "Attribution", path: Path, style: str | None) -> list[Path]:
+    """Write a map, and of occlusion the probability beside it: where they are."""
+    from convscope.attribution.occlusion import Occlusion
+    from convscope.plates.explanation import usual_style
+
+    attribution.save(path, style=style or usual_style(attribution))
+    if not (isinstance(attribution, Occlusion) and attribution.probabilities is not None):
+        return [path]
+    probability = path.with_stem(f"{path.stem}-probability")
+    attribution.save(probability, style="probability")
+    return [path, probability]
+
+
+def _told(method: str, attribution: "Attribution", judged: "Verdict | None", files: list[Path]) -> dict[str, object]:
+    """A map for another program."""
+    return {
+        "method": method,
+        "unit": attribution.unit,
+        "least": float(attribution.values.min()),
+        "largest": float(attribution.values.max()),
+        "verdict": None if judged is None else judged.to_dict(),
+        "note": attribution.note,
+        "files": [str(path) for path in files],
+    }
 
 
 def _split(methods: list[str] | None) -> list[str] | None:
