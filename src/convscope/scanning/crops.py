@@ -1,19 +1,23 @@
 """What one unit of a layer sees, cut out of the photograph at its full resolution."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from PIL import Image, ImageDraw
 
+from convscope.errors import ImageError
 from convscope.image.resize import Box, Placement, Size, place
 from convscope.network.geometry import ReceptiveField
 from convscope.network.network import Network
+from convscope.render import text
 
 UNSEEN = (228, 231, 235)
 """What a tile shows where the unit sees nothing: beyond the picture's edges, and on padding."""
 
 _SMALLEST_MARK = 5
+_LETTERS = 11
 
 
 @dataclass(frozen=True)
@@ -101,22 +105,62 @@ def placement_of(network: Network, size: Size) -> Placement:
     return place(size, network.input_size, fit=network.fit, crop_fraction=network.crop_fraction)
 
 
-def crop(picture: Image.Image, placement: Placement, view: View, unit: tuple[int, int], *, cell: int) -> Image.Image:
-    """A unit's tile, its longer side `cell` pixels: what it sees of a picture that lies on the input as `placement`.
+@dataclass(frozen=True)
+class Cut:
+    """Which part of a picture a unit's tile shows, and where on the tile.
 
-    Grey where it sees nothing of it. What is enlarged is drawn smoothly.
+    `size` is the tile's width and height; `shown` the part of the input that is seen, of the picture and by the unit,
+    None where there is none; `at` its left, top, right and bottom on the tile.
     """
-    top, left, bottom, right = span = view.span(*unit)
-    scale = Fraction(cell, max(bottom - top, right - left))
-    height, width = (max(1, round(side * scale)) for side in (bottom - top, right - left))
-    tile = Image.new("RGB", (width, height), UNSEEN)
-    shown = _common(view.seen(*unit), placement.seen)
-    if shown is not None:
-        place = _on_tile(shown, span, scale, tile.size)
-        tile.paste(_scaled(picture, placement, shown, (place[2] - place[0], place[3] - place[1])), place[:2])
+
+    size: Size
+    placement: Placement
+    shown: Box | None
+    at: Box
+
+    @classmethod
+    def of(cls, view: View, unit: tuple[int, int], placement: Placement, *, cell: int) -> "Cut":
+        """That of the unit at (row, column) in a picture that lies on the input as `placement`; its longer side `cell`.
+
+        What the unit sees keeps its place: it is smaller than the tile where its field ends at the picture's edge.
+        """
+        top, left, bottom, right = span = view.span(*unit)
+        scale = Fraction(cell, max(bottom - top, right - left))
+        size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
+        shown = _common(view.seen(*unit), placement.seen)
+        return cls(size, placement, shown, on_tile(shown or span, span, scale, size))
+
+    def scaled(self, picture: Image.Image) -> Image.Image:
+        """What is shown of a picture, as large as it is on the tile; smooth where it is enlarged."""
+        if self.shown is None:
+            raise ImageError("a unit that sees nothing of the picture has no part of it to show")
+        top, left, bottom, right = self.placement.original_box(self.shown)
+        # Cut out first: a filter would also read pixels beside the box, which the unit doesn't see.
+        part = picture.crop((left, top, right, bottom))
+        (upper, lower), (first, last) = (
+            [float(self.placement.back(edge, axis) - start) for edge in (self.shown[axis], self.shown[axis + 2])]
+            for axis, start in ((0, top), (1, left))
+        )
+        width, height = self.at[2] - self.at[0], self.at[3] - self.at[1]
+        filter_ = Image.Resampling.LANCZOS if width < last - first else Image.Resampling.BICUBIC
+        return part.resize((width, height), filter_, box=(first, upper, last, lower))
+
+    def pasted(self, part: Image.Image | None) -> Image.Image:
+        """The tile, grey but for the `part` shown."""
+        tile = Image.new("RGB", self.size, UNSEEN)
+        if part is not None:
+            tile.paste(part, self.at[:2])
+        return tile
+
+
+def crop(picture: Image.Image, placement: Placement, view: View, unit: tuple[int, int], *, cell: int) -> Image.Image:
+    """A unit's tile, its longer side `cell` pixels: what it sees of a picture that lies on the input as `placement`."""
+    cut = Cut.of(view, unit, placement, cell=cell)
+    tile = cut.pasted(cut.scaled(picture.convert("RGB")) if cut.shown else None)
     mark = view.mark(*unit)
     if mark is not None:
-        _frame(tile, _on_tile(mark, span, scale, tile.size))
+        span = view.span(*unit)
+        _frame(tile, on_tile(mark, span, Fraction(cell, max(span[2] - span[0], span[3] - span[1])), tile.size))
     return tile
 
 
@@ -126,7 +170,7 @@ def _common(one: Box, other: Box) -> Box | None:
     return (top, left, bottom, right) if top < bottom and left < right else None
 
 
-def _on_tile(box: Box, span: Box, scale: Fraction, size: Size) -> Box:
+def on_tile(box: Box, span: Box, scale: Fraction, size: Size) -> Box:
     """A box of the input as left, top, right, bottom on the tile, one pixel wide and high at least."""
     edges = []
     for axis, side in ((1, size[0]), (0, size[1])):
@@ -134,19 +178,6 @@ def _on_tile(box: Box, span: Box, scale: Fraction, size: Size) -> Box:
         edges.append((first, min(max(round((box[axis + 2] - span[axis]) * scale), first + 1), side)))
     (left, right), (top, bottom) = edges
     return left, top, right, bottom
-
-
-def _scaled(picture: Image.Image, placement: Placement, box: Box, size: Size) -> Image.Image:
-    """The part of a picture that lies in a box of the input, as `size` (width, height)."""
-    top, left, bottom, right = placement.original_box(box)
-    # Cut out first: a filter would also read pixels beside the box, which the unit doesn't see.
-    part = picture.crop((left, top, right, bottom)).convert("RGB")
-    (upper, lower), (first, last) = (
-        [float(placement.back(edge, axis) - start) for edge in (box[axis], box[axis + 2])]
-        for axis, start in ((0, top), (1, left))
-    )
-    filter_ = Image.Resampling.LANCZOS if size[0] < last - first else Image.Resampling.BICUBIC
-    return part.resize(size, filter_, box=(first, upper, last, lower))
 
 
 def _frame(tile: Image.Image, box: Box) -> None:
@@ -158,3 +189,12 @@ def _frame(tile: Image.Image, box: Box) -> None:
     draw = ImageDraw.Draw(tile)
     draw.rectangle((left - 1, top - 1, right, bottom), outline="white")
     draw.rectangle((left, top, right - 1, bottom - 1), outline="black")
+
+
+def worded(size: Size, lines: Sequence[str]) -> Image.Image:
+    """A grey tile of `size` (width, height) with words on it, cut where they are too long."""
+    tile = Image.new("RGB", size, UNSEEN)
+    for line, words in enumerate(lines):
+        shown = text.shorten(words, tile.width - 4, _LETTERS)
+        text.write(tile, shown, at=(2, 2 + line * text.line_height(_LETTERS)), size=_LETTERS, colour=text.QUIET_INK)
+    return tile

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import index
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -19,7 +20,8 @@ from convscope.scanning.crops import UNSEEN, View, placement_of
 from convscope.scanning.tiles import Patch, Tile, draw_tiles, row_of
 
 if TYPE_CHECKING:
-    from convscope.scanning.stored import Scan, ScannedLayer
+    from convscope.scanning.header import ScannedLayer
+    from convscope.scanning.stored import Scan
 
 Order = Literal["strongest", "selective", "index"]
 CELL = 72
@@ -165,7 +167,7 @@ def _channels(
         raise ConvscopeError(f"no order {order!r}; {nearest(str(order), get_args(Order))}")
     if channel is None:
         return tuple(ranked(scan, layer.name, order)[:limit])
-    asked = [channel] if isinstance(channel, int) else list(channel)
+    asked = [int(each) for each in channel] if isinstance(channel, Sequence) else [index(channel)]
     for each in asked:
         if not 0 <= each < layer.channels:
             raise LayerError(f"got channel {each}, and {layer.name} has channels 0 to {layer.channels - 1}")
@@ -201,7 +203,7 @@ def _patches(scan: "Scan", layer: "ScannedLayer", view: View, channel: int, k: i
         height, width = scan.images.sizes[at].tolist()
         box = placement_of(scan.network, (height, width)).original_box(view.seen(row, column))
         removed = bool(scan.images.removed[at])
-        found.append(Patch(channel, image, scan.images.names[at], value, (row, column), box, removed))
+        found.append(Patch(channel, image, scan.where(image), value, (row, column), box, removed))
     return tuple(found)
 
 

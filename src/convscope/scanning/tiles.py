@@ -10,26 +10,23 @@ from PIL import Image
 from torch import Tensor
 
 from convscope.errors import ImageError
-from convscope.image.resize import Placement
 from convscope.image.write import to_picture
 from convscope.network.rules import Rule
 from convscope.progress import Steps, Watcher
-from convscope.render import text
-from convscope.scanning.crops import UNSEEN, View, crop, placement_of
-from convscope.scanning.projections import Unit, project, projection_picture
+from convscope.scanning.backprojection import Unit, project, projection_tile
+from convscope.scanning.crops import Cut, View, crop, placement_of, worded
 
 if TYPE_CHECKING:
     from convscope.scanning.stored import Scan
 
 _BATCH = 16
-_LETTERS = 11
 
 
 @dataclass(frozen=True)
 class Patch:
     """Where in which image a channel is strong.
 
-    `image` is its id in the scan and `path` its name there; `value` the activation; `place` row and column in the
+    `image` is its id in the scan, `path` where it is; `value` the activation; `place` row and column in the
     layer's map; `box` what the unit sees in pixels of the picture as the file holds it, as top, left, bottom, right,
     the last two exclusive. `removed` says that the picture is gone from the source, or is another now.
     """
@@ -95,8 +92,14 @@ class _Work:
         opened = self._open(image)
         if opened is None:
             for index in members:
-                gone = self._gone(self.patches[index])
-                self.photographs[index] = gone
+                size = Cut.of(
+                    self.view,
+                    self.patches[index].place,
+                    placement_of(self.scan.network, self.view.input_size),
+                    cell=self.cell,
+                ).size
+                name = self.patches[index].path.rpartition("/")[2]
+                self.photographs[index] = gone = worded(size, ("gone:", name))
                 self.projected[index] = dict.fromkeys(self.rules, gone)
             return
         picture, size = to_picture(opened), (opened.shape[-2], opened.shape[-1])
@@ -112,7 +115,6 @@ class _Work:
 
     def project_waiting(self) -> None:
         """The projections of all that wait."""
-        whole = Placement(self.view.input_size, self.view.input_size, (0, 0))
         for start in range(0, len(self.waiting), _BATCH):
             indices, images = zip(*self.waiting[start : start + _BATCH], strict=True)
             units = [Unit(self.patches[index].channel, self.patches[index].place) for index in indices]
@@ -120,8 +122,7 @@ class _Work:
                 network, batch = self.scan.network, torch.stack(images)
                 gradients = project(network, batch, self.layer, units, rule=rule, smooth=self.smooth)
                 for index, unit, gradient in zip(indices, units, gradients, strict=True):
-                    drawn = projection_picture(gradient, self.view.seen(*unit.place))
-                    self.projected[index][rule] = crop(drawn, whole, self.view, unit.place, cell=self.cell)
+                    self.projected[index][rule] = projection_tile(gradient, self.view, unit.place, cell=self.cell)
         self.waiting.clear()
 
     def _open(self, image: int) -> Tensor | None:
@@ -134,17 +135,6 @@ class _Work:
         except ImageError:
             return None
         return opened if tuple(opened.shape[-2:]) == tuple(self.scan.images.sizes[row].tolist()) else None
-
-    def _gone(self, patch: Patch) -> Image.Image:
-        top, left, bottom, right = self.view.span(*patch.place)
-        longer = max(bottom - top, right - left)
-        size = round((right - left) * self.cell / longer), round((bottom - top) * self.cell / longer)
-        tile = Image.new("RGB", (max(1, size[0]), max(1, size[1])), UNSEEN)
-        height = text.line_height(_LETTERS)
-        for line, words in enumerate(("gone:", patch.path.rpartition("/")[2])):
-            shown = text.shorten(words, tile.width - 4, _LETTERS)
-            text.write(tile, shown, at=(2, 2 + line * height), size=_LETTERS, colour=text.QUIET_INK)
-        return tile
 
 
 def row_of(scan: "Scan", image: int) -> int:

@@ -4,15 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from convscope.image.resize import Box
-from convscope.image.write import to_picture
+from convscope.image.resize import Placement
+from convscope.image.viewable import viewable
 from convscope.network.network import Network
 from convscope.network.rules import Rule
 from convscope.network.target import Target
+from convscope.scanning.crops import Cut, View, worded
 
 _CLIP = 0.995
 
@@ -58,16 +60,19 @@ def project(
     return network.gradient(batch, _Units(f"units of {name}", layer=name, units=tuple(units)), rule=rule, smooth=smooth)
 
 
-def projection_picture(values: Tensor, seen: Box) -> Image.Image:
-    """A projection `(C, H, W)` as a picture: 0 is mid-grey, and the largest values in the box `seen` reach the ends.
+def projection_tile(values: Tensor, view: View, unit: tuple[int, int], *, cell: int) -> Image.Image:
+    """A projection `(C, H, W)` of the whole input as a tile beside that of `crop`; 0 is mid-grey.
 
-    The scale is the patch's own, and the same for all colours, as figures of Zeiler and Fergus (2014) and Springenberg
-    et al. (2014) show them; of a thousand values the five that are farthest from 0 are clipped.
+    The scale is the tile's own and the same for all colours, as figures of Zeiler and Fergus (2014) and Springenberg
+    et al. (2014) show them; of a thousand values the five that are farthest from 0 are clipped. Where all are 0, as
+    above a rectifier's ceiling under `guided`, the tile says so.
     """
-    top, left, bottom, right = seen
-    values = values.detach().float().cpu()
-    within = values[:, top:bottom, left:right].abs().flatten()
-    # Where next to all values are 0, that quantile of them is 0, too.
-    reach = torch.quantile(within, _CLIP) if within.numel() else values.new_zeros(())
-    reach = reach if reach > 0 else within.max() if within.numel() else reach
-    return to_picture((0.5 + values / (2 * reach.clamp(min=torch.finfo(values.dtype).tiny))).clamp(0, 1))
+    cut = Cut.of(view, unit, Placement(view.input_size, view.input_size, (0, 0)), cell=cell)
+    if cut.shown is None or not values.any():
+        return worded(cut.size, ("no", "gradient"))
+    # Numbers are scaled before they become colours, or the fine grain of a large field would fade to grey.
+    maps = viewable(values.detach().float().cpu()).numpy()
+    small = np.stack([np.asarray(cut.scaled(Image.fromarray(each))) for each in maps], axis=-1)
+    reach = np.quantile(np.abs(small), _CLIP) or np.abs(small).max() or 1.0
+    levels = np.rint(np.clip(0.5 + small / (2 * reach), 0, 1) * 255).astype(np.uint8)
+    return cut.pasted(Image.fromarray(levels if levels.shape[-1] == 3 else levels[..., 0]))
