@@ -1,0 +1,97 @@
+"""A colour for each of the commonest classes, and the legend that names them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from convscope.render import text
+from convscope.render.text import PAPER, QUIET_INK
+
+Colour = tuple[int, int, int]
+
+NAMED = 20
+"""Classes that have a colour of their own at most."""
+
+COLOURS: tuple[Colour, ...] = (
+    (0, 98, 178), (225, 110, 0), (120, 15, 30), (165, 225, 120), (90, 45, 90), (0, 45, 180), (180, 0, 0),
+    (180, 165, 255), (255, 195, 0), (30, 120, 255), (195, 120, 90), (150, 90, 105), (45, 135, 180), (90, 30, 120),
+    (165, 210, 150), (45, 180, 45), (60, 120, 45), (150, 75, 135), (195, 195, 255), (0, 90, 60),
+)  # fmt: skip
+"""Each as far as may be from those before it, for common sight and for those who see no red or no green."""
+
+OTHER: Colour = (176, 181, 187)
+"""Of images whose class isn't named, or isn't known."""
+
+_LETTERS = 13
+_SWATCH = 12
+_GAP = 16
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The commonest classes by `names`, in alphabetical order, and how many images each `counts`.
+
+    `of` (n,) says which of them each image is in, -1 none; so many are in `others`, and so many `unknown`.
+    """
+
+    names: tuple[str, ...]
+    counts: tuple[int, ...]
+    of: NDArray[np.int16]
+    others: int
+    unknown: int
+
+    def colour(self, row: int) -> Colour:
+        """That of one image."""
+        index = int(self.of[row])
+        return COLOURS[index] if index >= 0 else OTHER
+
+    @property
+    def entries(self) -> list[tuple[Colour, str]]:
+        """Colours and what they mean."""
+        named = [
+            (colour, f"{name} ({count:,})")
+            for colour, name, count in zip(COLOURS, self.names, self.counts, strict=False)
+        ]
+        rest = [(OTHER, f"other classes ({self.others:,})")] if self.others else []
+        return named + rest + ([(OTHER, f"no class known ({self.unknown:,})")] if self.unknown else [])
+
+
+def classes(labels: Sequence[str | None]) -> Classes:
+    """The classes of images by their labels; of more than 20 the rest have no name, the rarer ones first.
+
+    >>> classes(["cat", None, "dog", "cat"]).entries
+    [((0, 98, 178), 'cat (2)'), ((225, 110, 0), 'dog (1)'), ((176, 181, 187), 'no class known (1)')]
+    """
+    counted = Counter(label for label in labels if label is not None)
+    commonest = sorted(counted, key=lambda name: (-counted[name], name))[:NAMED]
+    names = tuple(sorted(commonest, key=_natural))
+    places = {name: place for place, name in enumerate(names)}
+    of = np.array([places.get(label, -1) if label is not None else -1 for label in labels], dtype=np.int16)
+    unknown = sum(label is None for label in labels)
+    return Classes(names, tuple(counted[name] for name in names), of, int((of < 0).sum()) - unknown, unknown)
+
+
+def _natural(name: str) -> tuple[int, str]:
+    """Numbers come by size, before words."""
+    return (int(name), name) if name.isascii() and name.isdigit() else (1 << 62, name)
+
+
+def legend(entries: Sequence[tuple[Colour, str]], width: int) -> Image.Image:
+    """Swatches and names in as many columns as there is room for, row by row."""
+    line = text.line_height(_LETTERS) + 2
+    wanted = max(text.width(name, _LETTERS) for _, name in entries) + _SWATCH + 6 + _GAP
+    cell = min(wanted, width - 2 * _GAP)
+    columns = max(1, (width - _GAP) // cell)
+    strip = Image.new("RGB", (width, -(-len(entries) // columns) * line + _GAP), PAPER)
+    draw = ImageDraw.Draw(strip)
+    for place, (colour, name) in enumerate(entries):
+        x, y = _GAP // 2 + place % columns * cell, _GAP // 2 + place // columns * line
+        top = y + (line - _SWATCH) // 2 - 1
+        draw.ellipse((x, top, x + _SWATCH, top + _SWATCH), fill=colour)
+        shown = text.shorten(name, cell - _SWATCH - 6 - _GAP // 2, _LETTERS)
+        text.write(strip, shown, at=(x + _SWATCH + 6, y), size=_LETTERS, colour=QUIET_INK)
+    return strip
