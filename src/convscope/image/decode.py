@@ -36,12 +36,17 @@ def decode(
     Raises ImageError for another format, for more than `pixel_limit` pixels, for a file that is not whole, and for
     what the file can't give; MissingExtra for a format whose library is not installed.
     """
-    wanted = Wanted(channels=channels, page=page, window=window, pixel_limit=pixel_limit)
+    return decode_as(data, Wanted(channels=channels, page=page, window=window, pixel_limit=pixel_limit))[0]
+
+
+def decode_as(data: bytes, wanted: Wanted) -> tuple[NDArray[np.float32], tuple[int, int]]:
+    """The same for what is `wanted`, which may be smaller; and the rows and columns of the picture in the file."""
     kind = identify(data)
     if kind not in _READERS:
         raise ImageError(f"it is {kind}; expected a {READABLE} file: convert it to one of these")
     try:
-        return to_image(_READERS[kind](data, wanted), wanted)
+        samples = _READERS[kind](data, wanted)
+        return to_image(samples, wanted), samples.size
     except (ConvscopeError, MemoryError):
         raise
     except Exception as error:  # on damaged bytes decoders fail in many ways

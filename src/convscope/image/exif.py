@@ -27,6 +27,11 @@ def orientation(exif: bytes) -> int:
     return 1
 
 
+def lies(orientation: int) -> bool:
+    """Whether a picture of this orientation is stored on its side, so that its rows are columns."""
+    return orientation >= 5
+
+
 def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     """`pixels` (H, W, …) as stored, turned and mirrored as its orientation says. A view.
 
@@ -34,7 +39,7 @@ def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     >>> upright(np.array([[1, 2, 3]]), 6).tolist()
     [[1], [2], [3]]
     """
-    if orientation >= 5:
+    if lies(orientation):
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]

@@ -1,6 +1,7 @@
 """PNG, JPEG and WebP files to samples, by Pillow and with what Pillow leaves out."""
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from convscope.image import jpeg, png
 from convscope.image.colour import to_srgb
-from convscope.image.exif import orientation, upright
-from convscope.image.samples import Samples, Wanted
+from convscope.image.exif import lies, orientation, upright
+from convscope.image.samples import Samples, Wanted, own_white, to_image
 
 # Pillow's classes are used directly, not by `Image.open`: it warns of large pictures, through the warnings of the whole
 # process, and opens what was not asked for.
@@ -39,14 +40,35 @@ def read_jpeg(data: bytes, wanted: Wanted) -> Samples:
     """The samples of a JPEG. Raises ImageError if it is too large, ValueError and others if it is damaged."""
     wanted.check_page(1)
     parts = jpeg.take_apart(data)
-    picture: Image.Image = JpegImageFile(io.BytesIO(parts.decodable))
-    wanted.check_size(picture.height, picture.width)
-    if _ends_in_grey(picture) and JpegImageFile(io.BytesIO(parts.filled)).tobytes() != picture.tobytes():
-        raise ValueError(f"its header says {picture.width} × {picture.height}, and its pixels are fewer")
+    file = JpegImageFile(io.BytesIO(parts.decodable))
+    width, height = file.size
+    wanted.check_size(height, width)
+    turned = orientation(parts.exif)
+    fraction = _fraction(height, width, turned, wanted.at_least)
+    picture: Image.Image = _at(fraction, file)
+    if _ends_in_grey(picture):
+        filled = _at(fraction, JpegImageFile(io.BytesIO(parts.filled)))
+        if filled.tobytes() != picture.tobytes():
+            raise ValueError(f"its header says {width} × {height}, and its pixels are fewer")
     if picture.mode == "CMYK" and "adobe" not in picture.info:
         # Adobe's files hold the ink inverted, which Pillow takes for granted; others hold the ink.
         picture = ImageChops.invert(picture)
-    return _samples(eight_bits(picture, wanted), 255, parts.exif)
+    whole = (width, height) if lies(turned) else (height, width)
+    return replace(_samples(eight_bits(picture, wanted), 255, parts.exif), whole=whole if fraction > 1 else None)
+
+
+def _fraction(height: int, width: int, turned: int, at_least: tuple[int, int] | None) -> int:
+    """2, 4 or 8 for a half, a quarter or an eighth of each side of a JPEG, if that is still enough; else 1."""
+    if at_least is None:
+        return 1
+    rows, columns = reversed(at_least) if lies(turned) else at_least
+    return next((each for each in (8, 4, 2) if height >= each * rows and width >= each * columns), 1)
+
+
+def _at(fraction: int, file: JpegImageFile) -> JpegImageFile:
+    if fraction > 1:
+        file.draft(file.mode, (file.width // fraction, file.height // fraction))
+    return file
 
 
 def read_webp(data: bytes, wanted: Wanted) -> Samples:
@@ -57,6 +79,13 @@ def read_webp(data: bytes, wanted: Wanted) -> Samples:
     picture = WebPImageFile(io.BytesIO(data))
     wanted.check_size(picture.height, picture.width)
     return _samples(eight_bits(picture, wanted), 255, picture.info.get("exif", b""))
+
+
+def read_opened(picture: Image.Image, wanted: Wanted) -> NDArray[np.float32]:
+    """The image of a picture that Pillow has opened already, upright if it knows. Raises ImageError if it has none."""
+    levels = eight_bits(picture, wanted)
+    samples = _samples(levels, 255, picture.info.get("exif", b""))
+    return to_image(replace(samples, white=own_white(levels)), wanted)
 
 
 def in_srgb(picture: Image.Image, wanted: Wanted) -> Image.Image:
@@ -78,7 +107,7 @@ def eight_bits(picture: Image.Image, wanted: Wanted) -> NDArray[np.uint8]:
     return np.atleast_3d(np.asarray(picture))
 
 
-def _samples(levels: NDArray[Any], white: int, exif: bytes) -> Samples:
+def _samples(levels: NDArray[Any], white: float, exif: bytes) -> Samples:
     # Ink is four channels too, but is only asked for as it is.
     has_alpha = levels.shape[2] in (2, 4)
     return Samples(upright(levels, orientation(exif)), white, "straight" if has_alpha else None)

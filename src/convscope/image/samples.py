@@ -24,6 +24,8 @@ class Wanted:
     page: int = 0
     window: tuple[float, float] | None = None
     pixel_limit: int
+    at_least: tuple[int, int] | None = None
+    """Rows and columns, upright, that are enough: a JPEG that is far larger is decoded at a fraction of its size."""
 
     def __post_init__(self) -> None:
         if not _is_whole(self.channels) or self.channels < 1:
@@ -76,6 +78,14 @@ class Samples:
     """Whether low levels are bright."""
     window: tuple[float, float] | None = None
     """The levels that the file itself wants shown as 0 and 1."""
+    whole: tuple[int, int] | None = None
+    """Rows and columns, upright, of the picture in the file, if it was decoded at a fraction of its size."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns, upright, of the picture in the file."""
+        height, width = self.levels.shape[:2]
+        return self.whole or (height, width)
 
 
 def to_image(samples: Samples, wanted: Wanted) -> NDArray[np.float32]:
