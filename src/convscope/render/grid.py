@@ -83,7 +83,7 @@ def rows(
 ) -> Image.Image:
     """Lay labelled rows of pictures one below the other, such as classes down and rules across, on white.
 
-    `column_labels` stand above, one for each picture of the longest row; `note` is a smaller line below the title;
+    `column_labels` stand above, one for each picture of the longest row; `note` is smaller lines below the title;
     `cell` as in `grid`. Raises `ImageError` for no pictures, or another number of column labels.
 
     >>> rows([("cat", [Image.new("RGB", (50, 30))]), ("dog", [Image.new("RGB", (50, 30))])]).height
@@ -96,7 +96,8 @@ def rows(
         raise ImageError(f"{len(column_labels)} column labels for {across} columns; expected one for each")
     table = [[fit(each, cell) for each in pictures] for _, pictures in rows]
     body = _table(table, beside=[label for label, _ in rows], above=column_labels or ())
-    return stack(title_strip(title), title_strip(note, size=LABEL_SIZE, colour=QUIET_INK), body)
+    notes = [title_strip(line, size=LABEL_SIZE, colour=QUIET_INK) for line in (note or "").splitlines()]
+    return stack(title_strip(title), *notes, body)
 
 
 def fit(picture: Image.Image, cell: int | None) -> Image.Image:

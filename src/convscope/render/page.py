@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
+from io import BytesIO
 from numbers import Real
 from operator import index
 from os import PathLike
@@ -172,22 +173,32 @@ def figure(
     alt: str | None = None,
     width: int | None = None,
     pixelated: bool = False,
+    quality: int | None = None,
 ) -> Html:
     """A picture within the page, never wider than the window; `width` is what it takes where there is room, in pixels.
 
     `alt` is read to those who can't see it, by default the caption. A picture with a recipe carries it, also when it is
-    saved from the page, and shows it when asked. `pixelated` keeps the squares of an enlarged map sharp.
+    saved from the page, and shows it when asked. `pixelated` keeps the squares of an enlarged map sharp. `quality`
+    (1 to 100) makes it a lossy WebP, which is a fifth of a PNG's size and carries no recipe: for a thousand of them.
     """
-    source = "data:image/png;base64," + base64.b64encode(png_bytes(picture, recipe)).decode("ascii")
+    kind, content = ("png", png_bytes(picture, recipe)) if quality is None else ("webp", _lossy(picture, quality))
+    source = f"data:image/{kind};base64," + base64.b64encode(content).decode("ascii")
     shown = width or picture.width
     height = round(picture.height * shown / picture.width)
+    told = _escape(caption if alt is None else alt)
     return Html(
         ('<figure class="pixelated">' if pixelated else "<figure>")
-        + f'<img src="{source}" alt="{_escape(caption if alt is None else alt)}" width="{shown}" height="{height}">'
+        + f'<img decoding="async" src="{source}" alt="{told}" width="{shown}" height="{height}">'
         + (f"<figcaption>{_escape(caption)}</figcaption>" if caption else "")
         + (_recipe(recipe) if recipe else "")
         + "</figure>"
     )
+
+
+def _lossy(picture: Image.Image, quality: int) -> bytes:
+    buffer = BytesIO()
+    picture.save(buffer, format="WEBP", quality=quality, method=2)
+    return buffer.getvalue()
 
 
 def _recipe(recipe: Recipe) -> str:

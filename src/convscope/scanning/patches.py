@@ -11,13 +11,13 @@ from PIL import Image
 from convscope.errors import ConvscopeError, LayerError, nearest
 from convscope.image.recipe import Recipe
 from convscope.network.rules import RULES, Rule
-from convscope.progress import Watcher
+from convscope.progress import Steps, Watcher
 from convscope.render.grid import rows
 from convscope.render.legend import captioned
 from convscope.render.result import Pictured
 from convscope.render.text import number
 from convscope.scanning.crops import UNSEEN, View, placement_of
-from convscope.scanning.tiles import Patch, Tile, draw_tiles, row_of
+from convscope.scanning.tiles import Patch, Tile, draw_tiles, openings
 
 if TYPE_CHECKING:
     from convscope.scanning.header import ScannedLayer
@@ -63,10 +63,14 @@ class TopPatches(Pictured):
             raise LayerError(f"got cell={cell}, expected the pixels of a tile's longer side, 1 or more")
         if cell not in self._drawn:
             flat = [patch for row in self.rows for patch in row]
-            options = {"projections": self.projections, "smooth": self.smooth, "cell": cell, "progress": progress}
-            drawn = iter(draw_tiles(self.scan, self.layer, flat, **options))  # type: ignore[arg-type]  # by name, as typed above
+            steps = Steps(openings(flat), progress)
+            drawn = iter(self._draw(flat, cell, steps))
             self._drawn[cell] = tuple(tuple(next(drawn) for _ in row) for row in self.rows)
         return self._drawn[cell]
+
+    def _draw(self, patches: Sequence[Patch], cell: int, steps: Steps) -> list[Tile]:
+        rules, smooth = self.projections, self.smooth
+        return draw_tiles(self.scan, self.layer, patches, projections=rules, smooth=smooth, cell=cell, steps=steps)
 
     def picture(self, *, cell: int = CELL, values: bool = False) -> Image.Image:
         """A row a channel, and below it a row a projection; `values` writes the activations below the patches."""
@@ -142,12 +146,13 @@ def top_patches(
     parameters = {
         "layer": scanned.name, "channel": channels, "k": k or kept, "projections": tuple(projections), "smooth": smooth,
     }  # fmt: skip
+    found = tuple(_patches(scan, scanned, view, each, k or kept) for each in channels)
     return TopPatches(
         layer=scanned.name,
         channels=channels,
-        rows=tuple(_patches(scan, scanned, view, each, k or kept) for each in channels),
+        rows=found,
         projections=tuple(projections),
-        note=view.note,
+        note=_note(view, found),
         recipe=scan.recipe("top_patches", parameters),
         scan=scan,
         smooth=smooth,
@@ -199,12 +204,23 @@ def _patches(scan: "Scan", layer: "ScannedLayer", view: View, channel: int, k: i
     ):
         if image < 0 or value == 0:
             continue
-        at = row_of(scan, image)
+        at = scan.images.row(image)
         height, width = scan.images.sizes[at].tolist()
         box = placement_of(scan.network, (height, width)).original_box(view.seen(row, column))
         removed = bool(scan.images.removed[at])
         found.append(Patch(channel, image, scan.where(image), value, (row, column), box, removed))
     return tuple(found)
+
+
+def _note(view: View, found: Sequence[Sequence[Patch]]) -> str:
+    """What a viewer must know of these patches, a line each."""
+    level = sum(len(row) > 1 and row[0].value == row[-1].value for row in found)
+    if not level:
+        return view.note
+    return (
+        f"{view.note}\n{level} of {len(found)} channels have the same value in all of these, as at a rectifier's ceiling: "
+        "the layer before it can rank them"
+    )
 
 
 def _told(patch: Patch) -> str:

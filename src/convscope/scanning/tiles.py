@@ -1,6 +1,6 @@
 """Tiles of patches: each photograph opened once, gradients taken by the batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from torch import Tensor
 from convscope.errors import ImageError
 from convscope.image.write import to_picture
 from convscope.network.rules import Rule
-from convscope.progress import Steps, Watcher
+from convscope.progress import Steps
 from convscope.scanning.backprojection import Unit, project, projection_tile
 from convscope.scanning.crops import Cut, View, crop, placement_of, worded
 
@@ -56,7 +56,7 @@ def draw_tiles(
     projections: Sequence[Rule] = (),
     smooth: str | None = None,
     cell: int,
-    progress: Watcher | None = None,
+    steps: Steps | None = None,
 ) -> list[Tile]:
     """Tiles of patches of one layer, in their order, the longer side `cell` pixels.
 
@@ -66,12 +66,17 @@ def draw_tiles(
     work = _Work(scan, layer, View.of(scan.network, layer), patches, tuple(projections), smooth, cell)
     order = sorted(range(len(patches)), key=lambda index: patches[index].image)
     groups = [(image, list(found)) for image, found in groupby(order, key=lambda index: patches[index].image)]
-    steps = Steps(len(groups), progress)
     for image, members in groups:
         work.draw(image, members)
-        steps.done()
+        if steps is not None:
+            steps.done()
     work.project_waiting()
     return [Tile(work.photographs[index], work.projected[index]) for index in range(len(patches))]
+
+
+def openings(patches: Iterable[Patch]) -> int:
+    """How many photographs are opened to draw these patches."""
+    return len({patch.image for patch in patches})
 
 
 @dataclass
@@ -127,7 +132,7 @@ class _Work:
 
     def _open(self, image: int) -> Tensor | None:
         """The picture as it was scanned; None if it is gone, can't be read any more or has another size."""
-        row = row_of(self.scan, image)
+        row = self.scan.images.row(image)
         if self.scan.images.removed[row]:
             return None
         try:
@@ -135,8 +140,3 @@ class _Work:
         except ImageError:
             return None
         return opened if tuple(opened.shape[-2:]) == tuple(self.scan.images.sizes[row].tolist()) else None
-
-
-def row_of(scan: "Scan", image: int) -> int:
-    """The row of an image's id in the columns of `scan.images`."""
-    return int(scan.images.ids.searchsorted(image))
