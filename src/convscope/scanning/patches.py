@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from PIL import Image
 
-from convscope.errors import ConvscopeError, LayerError, nearest
-from convscope.image.recipe import Recipe
+from convscope.errors import ConvscopeError, ImageError, LayerError, nearest
+from convscope.image.recipe import JSON, Recipe
 from convscope.network.rules import RULES, Rule
 from convscope.progress import Steps, Watcher
 from convscope.render.grid import rows
@@ -44,7 +44,7 @@ class TopPatches(Pictured):
     recipe: Recipe
     scan: "Scan" = field(repr=False, compare=False)
     smooth: str | None = None
-    _drawn: dict[int, tuple[tuple[Tile, ...], ...]] = field(default_factory=dict, repr=False, compare=False)
+    drawn: dict[int, tuple[tuple[Tile, ...], ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def patches(self, channel: int) -> tuple[Patch, ...]:
         """Those of one channel. Raises LayerError if it is not among the `channels`."""
@@ -59,18 +59,21 @@ class TopPatches(Pictured):
         Raises RuleError or RuleMatchedNothing where a projection's rule can't be followed, ImageError for a cell of
         less than one pixel.
         """
-        if cell < 1:
-            raise LayerError(f"got cell={cell}, expected the pixels of a tile's longer side, 1 or more")
-        if cell not in self._drawn:
-            flat = [patch for row in self.rows for patch in row]
-            steps = Steps(openings(flat), progress)
-            drawn = iter(self._draw(flat, cell, steps))
-            self._drawn[cell] = tuple(tuple(next(drawn) for _ in row) for row in self.rows)
-        return self._drawn[cell]
+        found = openings(patch for row in self.rows for patch in row)
+        return self.draw(cell, Steps(found, progress))
 
-    def _draw(self, patches: Sequence[Patch], cell: int, steps: Steps) -> list[Tile]:
-        rules, smooth = self.projections, self.smooth
-        return draw_tiles(self.scan, self.layer, patches, projections=rules, smooth=smooth, cell=cell, steps=steps)
+    def draw(self, cell: int, steps: Steps) -> tuple[tuple[Tile, ...], ...]:
+        """The same, as one part of longer work; `steps` are told of each photograph."""
+        if cell < 1:
+            raise ImageError(f"got cell={cell}, expected the pixels of a tile's longer side, 1 or more")
+        if cell not in self.drawn:
+            flat = [patch for row in self.rows for patch in row]
+            rules, smooth = self.projections, self.smooth
+            tiles = iter(
+                draw_tiles(self.scan, self.layer, flat, projections=rules, smooth=smooth, cell=cell, steps=steps)
+            )
+            self.drawn[cell] = tuple(tuple(next(tiles) for _ in row) for row in self.rows)
+        return self.drawn[cell]
 
     def picture(self, *, cell: int = CELL, values: bool = False) -> Image.Image:
         """A row a channel, and below it a row a projection; `values` writes the activations below the patches."""
@@ -143,7 +146,7 @@ def top_patches(
             raise ConvscopeError(f"no projection {rule!r}; {nearest(str(rule), RULES)}")
     channels = _channels(scan, scanned, channel, order, limit)
     view = View.of(scan.network, scanned.name)
-    parameters = {
+    parameters: dict[str, JSON] = {
         "layer": scanned.name, "channel": channels, "k": k or kept, "projections": tuple(projections), "smooth": smooth,
     }  # fmt: skip
     found = tuple(_patches(scan, scanned, view, each, k or kept) for each in channels)
@@ -218,8 +221,8 @@ def _note(view: View, found: Sequence[Sequence[Patch]]) -> str:
     if not level:
         return view.note
     return (
-        f"{view.note}\n{level} of {len(found)} channels have the same value in all of these, as at a rectifier's ceiling: "
-        "the layer before it can rank them"
+        f"{view.note}\n{level} of {len(found)} channels have the same value in all of these, as at a rectifier's "
+        "ceiling: the layer before it can rank them"
     )
 
 
