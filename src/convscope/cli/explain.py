@@ -8,6 +8,7 @@ import typer
 
 from convscope.cli.options import (
     DEFAULT_NETWORK,
+    METHODS,
     Device,
     Json,
     NetworkName,
@@ -16,8 +17,10 @@ from convscope.cli.options import (
     Weights,
     WeightsKey,
     file_name,
+    likeliest,
     load_network,
     say,
+    split,
     write,
 )
 from convscope.cli.progress import bar
@@ -61,12 +64,7 @@ def explain(
     ] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(
-            "--method",
-            "-m",
-            help="saliency, guided, deconvnet, grad-cam, guided-grad-cam, occlusion, integrated-gradients, smooth-grad"
-            "; several with commas, or given again. By default saliency, guided, grad-cam and occlusion.",
-        ),
+        typer.Option("--method", "-m", help=f"{METHODS} By default saliency, guided, grad-cam and occlusion."),
     ] = None,
     network: NetworkName = DEFAULT_NETWORK,
     smooth: Annotated[
@@ -106,14 +104,10 @@ def explain(
 
     net = load_network(network, weights, weights_key, device)
     prepared = net.read(image)
-    targets = target
-    if not targets:
-        best = net.predict(prepared, top=1)[0]
-        targets = [f"class:{best.index}"]
-        say(f"target: {best.label} ({best.probability:.1%})")
+    targets = target or [likeliest(net, prepared)]
     with bar("explaining") as watcher:
         result = explanation(
-            net, prepared, targets, methods=_split(method), smooth="positive" if smooth else None, layer=layer,
+            net, prepared, targets, methods=split(method), smooth="positive" if smooth else None, layer=layer,
             window=window, stride=stride, fill=_number(fill), verdicts=verdict, progress=watcher,
         )  # fmt: skip
     for line in result.left_out:
@@ -179,11 +173,6 @@ def _told(method: str, attribution: "Attribution", judged: "Verdict | None", fil
         "note": attribution.note,
         "files": [str(path) for path in files],
     }
-
-
-def _split(methods: list[str] | None) -> list[str] | None:
-    """Names from options that hold several with commas between."""
-    return [name.strip() for each in methods for name in each.split(",") if name.strip()] if methods else None
 
 
 def _number(fill: str) -> "Fill | float":

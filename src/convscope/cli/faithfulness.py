@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from convscope.cli.options import DEFAULT_NETWORK, Device, Json, NetworkName, Weights, WeightsKey, load_network
+from convscope.cli.options import (
+    DEFAULT_NETWORK,
+    METHODS,
+    Device,
+    Json,
+    NetworkName,
+    Weights,
+    WeightsKey,
+    load_network,
+    split,
+)
 from convscope.cli.progress import bar
 
 
@@ -13,12 +23,7 @@ def faithfulness(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Photographs to explain.")],
     method: Annotated[
         list[str] | None,
-        typer.Option(
-            "--method",
-            "-m",
-            help="saliency, guided, deconvnet, grad-cam, guided-grad-cam, occlusion, integrated-gradients, "
-            "smooth-grad; several with commas, or given again. By default all that the network allows.",
-        ),
+        typer.Option("--method", "-m", help=f"{METHODS} By default all that the network allows."),
     ] = None,
     network: NetworkName = DEFAULT_NETWORK,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many photographs, drawn by --seed.")] = None,
@@ -38,10 +43,9 @@ def faithfulness(
     from convscope.plates.faithfulness_table import faithfulness_table
 
     net = load_network(network, weights, weights_key, device)
-    methods = [name.strip() for each in method for name in each.split(",")] if method else None
     with bar("testing") as watcher:
         result = faithfulness_table(
-            net, folder, methods=methods, limit=limit, verdicts=verdict, seed=seed, progress=watcher
+            net, folder, methods=split(method), limit=limit, verdicts=verdict, seed=seed, progress=watcher
         )
     if out is not None:
         result.save(out)

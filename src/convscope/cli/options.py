@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from convscope.network.network import Network
     from convscope.render.result import Pictured
 
@@ -21,6 +23,12 @@ Weights = Annotated[
 WeightsKey = Annotated[str | None, typer.Option(help="Where in that file they are, if it holds several.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps, …; auto takes the fastest there is.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write; by default named after the input.")]
+METHODS = (
+    "saliency, guided, deconvnet, grad-cam, guided-grad-cam, occlusion, integrated-gradients, smooth-grad; several "
+    "with commas, or given again."
+)
+"""What may be asked for by `--method`."""
+
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for another program.")]
 
 
@@ -34,6 +42,22 @@ def load_network(
     for note in network.notes:
         say(note)
     return network
+
+
+def likeliest(network: "Network", image: "Tensor") -> str:
+    """The most probable class as a target, which is said on the error stream."""
+    best = network.predict(image, top=1)[0]
+    say(f"target: {best.label} ({best.probability:.1%})")
+    return f"class:{best.index}"
+
+
+def split(given: list[str] | None) -> list[str] | None:
+    """Names from options that hold several with commas between; None where none was given.
+
+    >>> split(["saliency, guided", "grad-cam"])
+    ['saliency', 'guided', 'grad-cam']
+    """
+    return [name.strip() for each in given for name in each.split(",") if name.strip()] if given else None
 
 
 def say(line: str) -> None:

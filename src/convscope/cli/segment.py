@@ -15,6 +15,7 @@ from convscope.cli.options import (
     Weights,
     WeightsKey,
     file_name,
+    likeliest,
     load_network,
     say,
 )
@@ -59,9 +60,7 @@ def segment(
     photograph = net.open(image)
     shown = net.prepare(photograph)
     if target is None:
-        best = net.predict(shown, top=1)[0]
-        target = f"class:{best.index}"
-        say(f"target: {best.label} ({best.probability:.1%})")
+        target = likeliest(net, shown)
     with bar(method) as watcher:
         why = explain(method, net, shown, target, progress=watcher)
     result = cut(shown, why, seed=seed) if prepared else cut(photograph, why, network=net, seed=seed)
