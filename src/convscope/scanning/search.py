@@ -229,18 +229,21 @@ def make_index(table: "Table", column: str, metric: Metric = "cosine") -> None:
 
 
 def approximate(
-    table: "Table", column: str, queries: NDArray[Any], k: int, metric: Metric = "cosine"
+    table: "Table", column: str, queries: NDArray[Any], k: int, metric: Metric = "cosine", *, where: str | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The k nearest of each of `queries` (m, C) in a column of a LanceDB table: distances and the column `id` (m, k).
 
     A tenth of the index's centres is looked through; of the 20 k that seem nearest the codes themselves are read, so
-    that the distances are right, but a neighbour may be missed. Memory is a few codes, however long the table is.
+    that the distances are right, but a neighbour may be missed. `where`, in SQL, says which rows count. Memory is
+    a few codes, however long the table is.
     """
     probes = max(20, round(_PROBED * table.count_rows() ** 0.5))
     distances, ids = [], []
     for query in np.asarray(queries, dtype=np.float32):
         asked: Any = table.search(query, vector_column_name=column)
         asked = asked.distance_type(check_metric(metric))
+        if where is not None:
+            asked = asked.where(where, prefilter=True)
         found = asked.nprobes(probes).refine_factor(_REFINED).limit(k).select(["id", column, "_distance"]).to_arrow()
         flat = found[column].combine_chunks().flatten().to_numpy()
         exact = _distances(flat.reshape(len(found), -1).astype(np.float64), query.astype(np.float64), metric)
