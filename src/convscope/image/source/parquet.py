@@ -14,7 +14,7 @@ from convscope.errors import ImageError, MissingExtra
 from convscope.image.lists import class_columns
 from convscope.image.recipe import JSON
 from convscope.image.source.labelling import Class
-from convscope.image.source.remote import open_address, stamp_of
+from convscope.image.source.remote import IN_THIS_PROCESS, open_address, stamp_of
 from convscope.image.source.source import Entry, Source
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class ParquetSource(Source):
         return self._entries
 
     @property
-    def spec(self) -> dict[str, JSON]:
-        return {"kind": "parquet", "place": self._place}
+    def spec(self) -> dict[str, JSON] | None:
+        return None if self._place.startswith(IN_THIS_PROCESS) else {"kind": "parquet", "place": self._place}
 
     def bytes(self, name: str) -> bytes:
         file, _, row = name.rpartition("/")

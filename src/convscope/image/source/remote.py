@@ -15,6 +15,8 @@ from convscope.image.source.source import Entry, Source
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
+IN_THIS_PROCESS = ("memory://",)
+"""How addresses begin that no other process can open."""
 # What stores call that which tells one version of a file from another, the surest first.
 _VERSIONS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
 
@@ -58,8 +60,8 @@ class RemoteSource(Source):
         return None if rows is None else Table(name, rows)
 
     @property
-    def spec(self) -> dict[str, JSON]:
-        return {"kind": "address", "address": self.root}
+    def spec(self) -> dict[str, JSON] | None:
+        return None if self.root.startswith(IN_THIS_PROCESS) else {"kind": "address", "address": self.root}
 
     def bytes(self, name: str) -> bytes:
         try:
