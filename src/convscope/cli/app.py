@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from convscope import __version__
-from convscope.cli import anatomy, check, explain, faithfulness, networks, predict, report, segment
+from convscope.cli import anatomy, check, explain, faithfulness, networks, patches, predict, report, segment
 
 app = typer.Typer(
     help="A microscope for convolutional networks: see what a CNN has learned.",
@@ -40,6 +40,7 @@ app.command()(explain.activations)
 app.command()(explain.explain)
 app.command()(segment.segment)
 app.command()(faithfulness.faithfulness)
+app.command()(patches.patches)
 app.command()(report.report)
 app.command()(report.demo)
 app.command()(report.redo)

@@ -1,11 +1,12 @@
 """What the layers of a network answer to, from shallow to deep: a plate of chosen channels (L23), a page of all."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from convscope.errors import ConvscopeError, RuleMatchedNothing
 from convscope.image.recipe import Recipe
@@ -15,7 +16,7 @@ from convscope.render.grid import lay_out, rows
 from convscope.render.legend import captioned
 from convscope.render.page import Html, Page, figure, gallery, paragraph
 from convscope.render.result import Pictured
-from convscope.render.text import number
+from convscope.render.text import PAPER, number
 from convscope.scanning.crops import UNSEEN
 from convscope.scanning.patches import Order, TopPatches, top_patches
 from convscope.scanning.tiles import Tile, openings
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
 
 _ACROSS = 3
 _PLATE_CELL = 56
-_PAGE_CELL, _SHOWN_CELL = 84, 56
-_QUALITY = 75
+# Two squares side by side on a phone; drawn finer than they are shown, for screens with more pixels.
+_PAGE_CELL, _SHOWN_CELL = 72, 54
+_QUALITY = 70
+_MARGIN = 5
 _AT_ONCE = 256
-"""Channels of a page whose tiles are held at a time: 256 × 9 of them are 50 MB."""
+"""Channels of a page whose tiles are held at a time: 256 × 9 of them are 36 MB."""
+
 _SECTION = 100
 
 
@@ -45,8 +49,12 @@ class LayerPlate(Pictured):
         for layer in self.layers:
             drawn = layer.tiles(cell=_PLATE_CELL)
             table.append((f"{layer.layer}, {_extent(layer)}", [*map(_captioned, layer.channels, layer.rows, drawn)]))
-            table += [(rule, [_square(each, rule) for each in drawn]) for rule in layer.projections]
-        return rows(table)
+            table += [(rule, [_apart(_square(each, rule)) for each in drawn]) for rule in layer.projections]
+        return rows(table, title=f"{self.recipe.network}: strongest patches from shallow to deep")
+
+    def to_json(self) -> str:
+        """A list of layers, each as `TopPatches.to_json` has it."""
+        return json.dumps([json.loads(each.to_json()) for each in self.layers], indent=2, ensure_ascii=False)
 
 
 def layer_plate(
@@ -98,29 +106,39 @@ def layer_page(
     scan: "Scan",
     layer: str,
     *,
+    channel: int | Sequence[int] | None = None,
     projections: Sequence[Rule] = (),
     smooth: str | None = None,
     order: Order = "index",
+    limit: int | None = None,
     progress: Watcher | None = None,
 ) -> Page:
     """All channels of a layer as a page: the strongest patches of each, and in how many images it is active.
 
-    One file, 1,280 channels of nine patches some 15 MB; options as for `top_patches`. Raises as that does.
+    One file that asks for nothing else: some 18 MB for 1,280 channels of nine patches. Options as for `top_patches`.
+    Raises as that does.
     """
-    found = top_patches(scan, layer, projections=projections, smooth=smooth, order=order, limit=None, k=_most(scan))
-    page = Page(f"What {found.layer} answers to", lead=f"{found.recipe.network}, {len(scan):,} images")
-    parts = [_part(found, first, _AT_ONCE) for first in range(0, len(found.channels), _AT_ONCE)]
+    options = {"channel": channel, "projections": projections, "smooth": smooth, "order": order, "limit": limit}
+    found = top_patches(scan, layer, k=_most(scan), **options)  # type: ignore[arg-type]  # by name, as typed above
+    parts = [_part(found, first) for first in range(0, len(found.channels), _AT_ONCE)]
     steps = Steps(sum(openings(chain.from_iterable(each.rows)) for each in parts), progress)
     figures = [each for part in parts for each in _figures(scan, part, steps)]
-    said = f"Nine patches a channel, the strongest first; {found.note.replace(chr(10), '. ')}."
-    page.section("How to read it", paragraph(said))
+    page = Page(f"What {found.layer} answers to", lead=f"{found.recipe.network}, {len(scan):,} images")
+    page.section("How to read it", *map(paragraph, _explained(found)))
     for first in range(0, len(figures), _SECTION):
         last = min(first + _SECTION, len(figures)) - 1
-        heading = (
-            f"Channels {first} to {last}" if order == "index" else f"{order.capitalize()}, {first + 1} to {last + 1}"
-        )
+        numbered = order == "index" and channel is None
+        heading = f"Channels {first} to {last}" if numbered else f"The {first + 1}. to the {last + 1}. channel"
         page.section(heading, gallery(*figures[first : last + 1]))
     return page
+
+
+def _explained(found: TopPatches) -> Iterator[str]:
+    beside = f"; beside them their projections by {' and '.join(found.projections)}" if found.projections else ""
+    yield f"Of each channel the patches that excite it most, at most one an image, the strongest first{beside}."
+    yield "Below them the channel's number, its largest value, and in how many of all images it is above 0 anywhere."
+    for line in found.note.splitlines():
+        yield f"{line[0].upper()}{line[1:]}."
 
 
 def _most(scan: "Scan") -> int:
@@ -138,8 +156,8 @@ def _drawn(found: TopPatches, steps: Steps) -> TopPatches:
     return found
 
 
-def _part(found: TopPatches, first: int, count: int) -> TopPatches:
-    chosen = slice(first, first + count)
+def _part(found: TopPatches, first: int) -> TopPatches:
+    chosen = slice(first, first + _AT_ONCE)
     return replace(found, channels=found.channels[chosen], rows=found.rows[chosen], drawn={})
 
 
@@ -153,7 +171,7 @@ def _figures(scan: "Scan", part: TopPatches, steps: Steps) -> Iterator[Html]:
         squares = [_square(tiles, rule) for rule in (None, *part.projections)]
         picture = lay_out(squares, columns=len(squares)) if len(squares) > 1 else squares[0]
         share = usual.positive[channel] / usual.count
-        caption = f"{channel}: up to {number(found[0].value)}, above 0 in {share:.0%}"
+        caption = f"{channel}: {number(found[0].value)} · {share:.0%} active"
         yield figure(picture, caption, width=round(picture.width * _SHOWN_CELL / _PAGE_CELL), quality=_QUALITY)
 
 
@@ -164,7 +182,12 @@ def _square(tiles: Sequence[Tile], rule: Rule | None = None) -> Image.Image:
 
 
 def _captioned(channel: int, found: Sequence[object], tiles: Sequence[Tile]) -> Image.Image:
-    return captioned(_square(tiles), [f"channel {channel}" if found else f"channel {channel}: never active"])
+    return captioned(_apart(_square(tiles)), [f" channel {channel}" if found else f" channel {channel}: never active"])
+
+
+def _apart(square: Image.Image) -> Image.Image:
+    """With a margin, so that one channel's tiles don't run into the next one's."""
+    return ImageOps.expand(square, _MARGIN, PAPER)
 
 
 def _extent(layer: TopPatches) -> str:

@@ -1,7 +1,8 @@
 """The patches of photographs that excite a unit most (L10), and what in them does (L22)."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from operator import index
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -89,6 +90,13 @@ class TopPatches(Pictured):
             table.append((f"{channel}: {number(found[0].value)}", photographs))
             table += [(rule, [each.projections[rule] for each in tiles]) for rule in self.projections]
         return rows(table, title=f"{self.layer}: strongest patches", note=self.note)
+
+    def to_json(self) -> str:
+        """All patches, for other programs."""
+        rows = zip(self.channels, self.rows, strict=True)
+        channels = [{"channel": channel, "patches": [_json(each) for each in found]} for channel, found in rows]
+        whole = {"layer": self.layer, "note": self.note, "channels": channels}
+        return json.dumps(whole, indent=2, ensure_ascii=False)
 
     def __str__(self) -> str:
         lines = [f"{self.layer}: {self.note}"]
@@ -224,6 +232,10 @@ def _note(view: View, found: Sequence[Sequence[Patch]]) -> str:
         f"{view.note}\n{level} of {len(found)} channels have the same value in all of these, as at a rectifier's "
         "ceiling: the layer before it can rank them"
     )
+
+
+def _json(patch: Patch) -> dict[str, JSON]:
+    return {name: value for name, value in asdict(patch).items() if name != "channel"}
 
 
 def _told(patch: Patch) -> str:
