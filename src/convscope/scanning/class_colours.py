@@ -61,14 +61,15 @@ class Classes:
 
 
 def classes(labels: Sequence[str | None]) -> Classes:
-    """The classes of images by their labels; of more than 20 the rest have no name, the rarer ones first.
+    """The classes of images by their labels; of more than 20 only the commonest have names, and none of a single image.
 
     >>> classes(["cat", None, "dog", "cat"]).entries
     [((0, 98, 178), 'cat (2)'), ((225, 110, 0), 'dog (1)'), ((176, 181, 187), 'no class known (1)')]
     """
     counted = Counter(label for label in labels if label is not None)
     commonest = sorted(counted, key=lambda name: (-counted[name], name))[:NAMED]
-    names = tuple(sorted(commonest, key=_natural))
+    few = len(counted) <= NAMED
+    names = tuple(sorted((name for name in commonest if few or counted[name] > 1), key=_natural))
     places = {name: place for place, name in enumerate(names)}
     of = np.array([places.get(label, -1) if label is not None else -1 for label in labels], dtype=np.int16)
     unknown = sum(label is None for label in labels)
@@ -87,11 +88,20 @@ def legend(entries: Sequence[tuple[Colour, str]], width: int) -> Image.Image:
     cell = min(wanted, width - 2 * _GAP)
     columns = max(1, (width - _GAP) // cell)
     strip = Image.new("RGB", (width, -(-len(entries) // columns) * line + _GAP), PAPER)
-    draw = ImageDraw.Draw(strip)
     for place, (colour, name) in enumerate(entries):
         x, y = _GAP // 2 + place % columns * cell, _GAP // 2 + place // columns * line
         top = y + (line - _SWATCH) // 2 - 1
-        draw.ellipse((x, top, x + _SWATCH, top + _SWATCH), fill=colour)
+        swatch = dot(colour, _SWATCH)
+        strip.paste(swatch, (x, top), swatch)
         shown = text.shorten(name, cell - _SWATCH - 6 - _GAP // 2, _LETTERS)
         text.write(strip, shown, at=(x + _SWATCH + 6, y), size=_LETTERS, colour=QUIET_INK)
     return strip
+
+
+def dot(colour: Colour, side: int) -> Image.Image:
+    """A round dot, smooth at its edge, as a picture with transparency."""
+    large = Image.new("L", (side * 4, side * 4))
+    ImageDraw.Draw(large).ellipse((0, 0, side * 4 - 1, side * 4 - 1), fill=230)
+    made = Image.new("RGBA", (side, side), colour)
+    made.putalpha(large.resize((side, side), Image.Resampling.BOX))
+    return made

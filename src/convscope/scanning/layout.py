@@ -18,7 +18,7 @@ EXACT = 2000
 
 _LEVELS = 6
 """Pictures that lie over each other at most; what would be below them isn't drawn."""
-_TILE = 1024
+_TILE = 512
 """Cells of a tile whose images are assigned at once."""
 _ROUNDS = 6
 """How often tiles are moved and assigned anew."""

@@ -19,14 +19,16 @@ def knn_accuracy(codes: NDArray[Any], labels: Sequence[Any], k: int = 5, *, norm
 
     Each code is left out in its turn. Nearest is by Euclidean distance, between codes of length 1 if `normalize`d; of
     labels that are as frequent, the one whose code is nearest wins. What it says of a map in the plane (n, 2) can be
-    held against what it says of the codes. Raises ConvscopeError for other than one label each, or not more codes
-    than `k`.
+    held against what it says of the codes. Raises ConvscopeError for other than one label each, a label None, labels
+    that are all alike, or not more codes than `k`.
 
     >>> knn_accuracy(np.array([[0.0], [0.1], [5.0], [5.1]]), ["a", "a", "b", "b"], k=1)
     1.0
     """
     if len(labels) != len(codes):
         raise ConvscopeError(f"{len(labels)} labels for {len(codes)} codes; expected one for each")
+    if None in labels or len(set(labels)) < 2:
+        raise ConvscopeError("labels that are missing, or all alike; expected a label for each code, and two at least")
     names = {label: place for place, label in enumerate(dict.fromkeys(labels))}
     own = np.array([names[label] for label in labels])
     votes = own[nearest_others(codes, k, normalize=normalize)]

@@ -1,0 +1,148 @@
+"""Drawing maps: what stands where, and any rectangle of it, so that a map can be drawn strip by strip."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from convscope.render import text
+from convscope.render.text import INK, PAPER
+from convscope.scanning.layout import Places, stacking
+
+Box = tuple[int, int, int, int]
+"""Left, upper, right and lower edge in pixels."""
+
+Mark = Sequence[Any]
+"""(x, y, name) of a place to point out, in [0, 1]."""
+
+_COVER = 0.6
+"""By this much of a map its pictures would lie if none were over another."""
+_DOTS = 0.35
+"""How wide a dot is, in shares of the mean distance of images."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Squares on a sheet of `width` × `height` pixels, all of one `side`, the lowest first.
+
+    `rows` (m,) of the map are drawn at `left`, `top` (m,) by `square`, which gives the picture for a row.
+    """
+
+    width: int
+    height: int
+    side: int
+    rows: NDArray[np.int64]
+    left: NDArray[np.int64]
+    top: NDArray[np.int64]
+    square: Callable[[int], Image.Image]
+
+    def draw(self, box: Box | None = None) -> Image.Image:
+        """What lies in a box of the sheet; all of it by default."""
+        left, upper, right, lower = box or (0, 0, self.width, self.height)
+        sheet = Image.new("RGB", (right - left, lower - upper), PAPER)
+        across = (self.left < right) & (self.left + self.side > left)
+        for at in np.flatnonzero(across & (self.top < lower) & (self.top + self.side > upper)):
+            square = self.square(int(self.rows[at]))
+            corner = (int(self.left[at]) - left, int(self.top[at]) - upper)
+            sheet.paste(square, corner, square if square.mode == "RGBA" else None)
+        return sheet
+
+    def spot(self, place: Sequence[float]) -> tuple[int, int]:
+        """Where a place in [0, 1] lies on the sheet, in pixels."""
+        x, y = (
+            _inner(extent, self.side, np.array(at)) for extent, at in ((self.width, place[0]), (self.height, place[1]))
+        )
+        return int(x) + self.side // 2, int(y) + self.side // 2
+
+
+def picture_side(count: int, size: int) -> int:
+    """Pixels of a picture where so many are scattered over a square of `size`."""
+    return max(8, min(round(size * math.sqrt(_COVER / count)), size // 6))
+
+
+def scattered_size(count: int, side: int) -> int:
+    """Pixels of the square over which so many pictures of that side are scattered."""
+    return max(2 * side, math.ceil(side * math.sqrt(count / _COVER)))
+
+
+def dot_side(count: int, size: int) -> int:
+    """Pixels of a dot where there are so many."""
+    return max(3, min(round(size * _DOTS / math.sqrt(count)), size // 40))
+
+
+def scattered(places: Places, size: int, side: int, square: Callable[[int], Image.Image]) -> Scene:
+    """Pictures around their places (n, 2) on a square sheet; some hide others, see `stacking`."""
+    rows = stacking(places, side / max(1, size - side))
+    return _placed(places, rows, size, side, square)
+
+
+def dotted(places: Places, size: int, side: int, square: Callable[[int], Image.Image], seed: int) -> Scene:
+    """Dots at their places, all of them, in random order: or the last class would hide the others."""
+    rows = np.random.default_rng(seed).permutation(len(places))
+    return _placed(places, rows, size, side, square)
+
+
+def gridded(cells: NDArray[np.int64], side: int, square: Callable[[int], Image.Image]) -> Scene:
+    """Pictures in their cells (n, 2), edge to edge."""
+    rows, columns = (cells.max(axis=0) + 1).tolist()
+    order = np.arange(len(cells))
+    return Scene(columns * side, rows * side, side, order, cells[:, 1] * side, cells[:, 0] * side, square)
+
+
+def _placed(
+    places: Places, rows: NDArray[np.int64], size: int, side: int, square: Callable[[int], Image.Image]
+) -> Scene:
+    corners = _inner(size, side, places[rows])
+    return Scene(size, size, side, rows, corners[:, 0], corners[:, 1], square)
+
+
+def _inner(extent: int, side: int, places: NDArray[Any]) -> NDArray[np.int64]:
+    """The upper or left edge of squares around places, such that all are on the sheet."""
+    found: NDArray[np.int64] = np.rint(places * (extent - side)).astype(np.int64)
+    return found
+
+
+def write_names(sheet: Image.Image, names: Sequence[tuple[str, tuple[int, int]]]) -> None:
+    """Names around spots of a sheet, on a bright ground that lets the map through; none over one before it."""
+    size = max(13, sheet.width // 90)
+    line = text.line_height(size)
+    written: list[Box] = []
+    for name, (x, y) in names:
+        shown = text.shorten(name, sheet.width // 4, size)
+        half = text.width(shown, size) // 2 + 4
+        x = min(max(x, half), sheet.width - half)
+        y = min(max(y, line), sheet.height - line)
+        box = (x - half, y - line // 2, x + half, y + line // 2)
+        if any(
+            box[0] < right and box[2] > left and box[1] < bottom and box[3] > top
+            for left, top, right, bottom in written
+        ):
+            continue
+        written.append(box)
+        ground = Image.new("L", (box[2] - box[0], box[3] - box[1]))
+        ImageDraw.Draw(ground).rounded_rectangle((0, 0, ground.width - 1, ground.height - 1), 4, fill=210)
+        sheet.paste(PAPER, box, ground)
+        text.write(sheet, shown, at=(x, box[1]), size=size, colour=INK, align="centre")
+
+
+def write_marks(sheet: Image.Image, scene: Scene, marks: Sequence[Mark]) -> None:
+    """A ring around each place, its name beside it."""
+    draw = ImageDraw.Draw(sheet)
+    radius = max(10, sheet.width // 100)
+    for x, y, _ in marks:
+        spot = scene.spot((x, y))
+        for grown, colour in ((2, PAPER), (0, INK), (-3, PAPER)):
+            ring = (
+                spot[0] - radius - grown,
+                spot[1] - radius - grown,
+                spot[0] + radius + grown,
+                spot[1] + radius + grown,
+            )
+            draw.ellipse(ring, outline=colour, width=3)
+    line = radius + text.line_height(max(13, sheet.width // 90))
+    spots = [(str(name), scene.spot((x, y))) for x, y, name in marks]
+    write_names(sheet, [(name, (x, y + line if y + 2 * line < sheet.height else y - line)) for name, (x, y) in spots])
