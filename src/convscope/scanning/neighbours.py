@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from convscope.scanning.header import ScannedLayer
     from convscope.scanning.stored import Scan
 
-Asked: TypeAlias = "Tensor | str | os.PathLike[str] | int"
+Asked: TypeAlias = Tensor | str | os.PathLike[str] | int
 
 CELL = 112
 """Pixels of a tile's longer side, unless another number is asked for."""
@@ -318,7 +318,7 @@ class _Asking:
 
     def _recipe(self, question: _Question) -> Recipe:
         parameters = {
-            "image": question.row if question.origin is None else None, "k": self.k, "layer": self.layer.name,
+            "image": question.image if isinstance(question.image, int) else None, "k": self.k, "layer": self.layer.name,
             "metric": self.metric, "pixels": self.pixels, "exclude_itself": self.exclude_itself,
         }  # fmt: skip
         made = self.scan.recipe("neighbours", parameters)

@@ -67,8 +67,9 @@ class Search:
         if codes.ndim != 2:
             raise ConvscopeError(f"got codes of shape {codes.shape}, expected (n, C): one row an image")
         self.metric = check_metric(metric)
-        self.codes = codes
-        self._rows = torch.from_numpy(codes)
+        # Torch warns of memory that it may not write to.
+        self.codes = codes if codes.flags.writeable else codes.copy()
+        self._rows = torch.from_numpy(self.codes)
         self._lengths = self._row_lengths()
         self._shortcut: _Shortcut | None = None
         self._asked = 0
