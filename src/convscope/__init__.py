@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from convscope.plates.redo import redo
     from convscope.plates.report import report
     from convscope.progress import Progress
+    from convscope.scanning.scan import scan
+    from convscope.scanning.stored import Scan, open_scan
 
 # Where each public name lives. They are imported at first use, so that `import convscope` is instant.
 _HOMES = {
@@ -93,6 +95,8 @@ _HOMES = {
     "plates.redo": "redo",
     "plates.report": "report",
     "progress": "Progress",
+    "scanning.scan": "scan",
+    "scanning.stored": "Scan open_scan",
 }
 _HOME_OF = {name: f"convscope.{home}" for home, names in _HOMES.items() for name in names.split()}
 

@@ -1,7 +1,7 @@
 """Insertion and deletion against a form written out, on a mark that was planted, and what is made of them."""
 
 from dataclasses import replace
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def written_out(net: cs.Network, image: Tensor, values: Tensor, steps: int, end:
 def test_deletion_and_insertion_equal_the_definition(steps: int) -> None:
     net, image = small(), picture()
     attribution = cs.integrated_gradients(net, image, 2)
-    result = cs.faithfulness(net, image, attribution, steps=steps, start="mean", end=0.25, orders=2, batch=3)
+    result = cs.faithfulness(net, image, attribution, steps=steps, start="mean", end=0.25, orders=2, square=1, batch=3)
     values = attribution.values.sum(0)
     expected = written_out(net, image, values, steps, torch.full_like(image, 0.25), 2)
     torch.testing.assert_close(result.deletion.values, torch.tensor(expected, dtype=torch.float64))
@@ -93,14 +93,24 @@ def test_only_the_order_of_the_values_counts(seed: int, function: str) -> None:
     assert torch.equal(one.insertion.values, other.insertion.values)
 
 
-@pytest.mark.parametrize("against", ["moved", "pixels"])
-def test_random_orders_are_orders(against: Any) -> None:
+@pytest.mark.parametrize("square", [1, 2, 3, 5, 100])
+def test_squares_go_whole_the_strongest_on_average_first(square: int) -> None:
     generator = torch.Generator().manual_seed(3)
-    ranking = order(torch.rand(6, 8, generator=generator), generator)
-    orders = with_random_orders(ranking, (6, 8), 4, against, generator)
+    values = torch.rand(6, 8, generator=generator)
+    orders = with_random_orders(values, square, 4, generator)
     assert orders.shape == (5, 48)
-    assert torch.equal(orders[0], ranking)
     assert torch.equal(orders.sort(dim=1).values, torch.arange(48).expand(5, 48))
+    means = {}
+    for row in range(0, 6, square):
+        for column in range(0, 8, square):
+            means[row // square, column // square] = values[row : row + square, column : column + square].mean().item()
+    for at, each in enumerate(orders.tolist()):
+        went = list(dict.fromkeys((pixel // 8 // square, pixel % 8 // square) for pixel in each))
+        assert len(went) == len(means)
+        assert at > 0 or went == sorted(means, key=lambda place: -means[place])
+        changes = sum(one // 8 // square != other // 8 // square or one % 8 // square != other % 8 // square
+                      for one, other in pairwise(each))  # fmt: skip
+        assert changes == len(means) - 1
 
 
 def test_a_moved_order_keeps_its_pattern() -> None:
@@ -145,7 +155,7 @@ def test_the_right_map_beats_chance_and_its_own_reverse() -> None:
         attribution = cs.integrated_gradients(seen.network, image, seen.target)
         reverse = replace(attribution, values=-attribution.values)
         right, wrong = (
-            cs.faithfulness(seen.network, image, each, start=0.0, end=0.0, steps=16, against="pixels")
+            cs.faithfulness(seen.network, image, each, start=0.0, end=0.0, steps=16, square=1)
             for each in (attribution, reverse)
         )
         assert right.deletion.area < 0.05
@@ -153,8 +163,8 @@ def test_the_right_map_beats_chance_and_its_own_reverse() -> None:
         assert right.insertion.area > right.insertion.random_area + right.insertion.random_spread
         assert right.deletion.area < wrong.deletion.area - 0.3
         assert right.insertion.area > wrong.insertion.area + 0.3
-        elsewhere = cs.faithfulness(seen.network, image, attribution, start=0.0, end=0.0, steps=16)
-        assert elsewhere.deletion.area < elsewhere.deletion.random_area - 0.2
+        squares = cs.faithfulness(seen.network, image, attribution, start=0.0, end=0.0, steps=16)
+        assert squares.deletion.area < squares.deletion.random_area - 0.2
 
 
 # --- Order of pixels ---
@@ -223,13 +233,7 @@ def test_a_map_of_another_image_is_refused() -> None:
         cs.faithfulness(net, batch, cs.saliency(net, batch, 0))
 
 
-def test_unknown_orders_are_refused() -> None:
-    net, image = small(), picture()
-    with pytest.raises(cs.ImageError, match=r"'moves'; nearest: moved"):
-        cs.faithfulness(net, image, cs.saliency(net, image, 0), against="moves")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("name", ["steps", "orders", "batch"])
+@pytest.mark.parametrize("name", ["steps", "orders", "square", "batch"])
 def test_counts_below_one_are_refused(name: str) -> None:
     net, image = small(), picture()
     with pytest.raises(cs.ImageError, match=f"{name}=0"):

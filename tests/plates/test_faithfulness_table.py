@@ -40,9 +40,9 @@ def test_its_rows_are_means_of_single_maps() -> None:
     row = table.rows[1]
     # Pixels of equal value and moves are drawn in turn for all methods, so otherwise than for one alone.
     assert row.deletion.area.mean == pytest.approx(np.mean([each.area for each in expected]), abs=0.05)
-    assert row.deletion.elsewhere.mean == pytest.approx(np.mean([each.random_area for each in expected]), abs=0.1)
-    assert row.deletion.gain.mean == pytest.approx(row.deletion.elsewhere.mean - row.deletion.area.mean)
-    assert row.insertion.gain.mean == pytest.approx(row.insertion.area.mean - row.insertion.elsewhere.mean)
+    assert row.deletion.by_chance.mean == pytest.approx(np.mean([each.random_area for each in expected]), abs=0.1)
+    assert row.deletion.gain.mean == pytest.approx(row.deletion.by_chance.mean - row.deletion.area.mean)
+    assert row.insertion.gain.mean == pytest.approx(row.insertion.area.mean - row.insertion.by_chance.mean)
     assert (table.photographs, table.unit) == (3, "probability")
     assert row.verdicts is not None
     assert sum(row.verdicts.values()) == 3

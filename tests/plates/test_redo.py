@@ -17,8 +17,8 @@ import convscope as cs
 from convscope.errors import ConvscopeError, RecipeError
 from convscope.image.bundled import photograph
 from convscope.image.write import read_recipe, write_png
+from convscope.network.zoo import again as loading
 from convscope.network.zoo import load
-from convscope.plates import redo as plate
 from convscope.plates.redo import METHODS
 from convscope.render.result import Pictured
 
@@ -27,7 +27,7 @@ load_once = functools.cache(load)
 
 @pytest.fixture(autouse=True)
 def _networks_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plate, "load", load_once)
+    monkeypatch.setattr(loading, "load", load_once)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Literal, get_args
 
 import torch
 from PIL import Image
@@ -11,8 +10,8 @@ from torch import Tensor
 from convscope.attribution.attribution import Attribution, Reduction
 from convscope.attribution.canvas import CanvasLike, canvas
 from convscope.attribution.measure import BATCH, Measure, masked, measure_of
-from convscope.attribution.ranking import moved, order, pixel_values
-from convscope.errors import ImageError, nearest
+from convscope.attribution.ranking import pixel_values, square_order, squares_of
+from convscope.errors import ImageError
 from convscope.image.provenance import recall
 from convscope.image.recipe import JSON, Recipe
 from convscope.network.network import Network
@@ -21,7 +20,8 @@ from convscope.render.curves import QUIET, Curve, curves
 from convscope.render.grid import grid
 from convscope.render.result import Pictured
 
-Against = Literal["moved", "pixels"]
+SQUARES_ACROSS = 7
+"""How many squares lie along an image's shorter side, where nobody says how large they are."""
 
 
 @dataclass(frozen=True)
@@ -88,21 +88,22 @@ def faithfulness(
     attribution: Attribution,
     *,
     steps: int = 20,
-    start: CanvasLike = "blur",
-    end: CanvasLike = "gray",
+    start: CanvasLike = "gray",
+    end: CanvasLike = "blur",
     orders: int = 5,
-    against: Against = "moved",
+    square: int | None = None,
     reduction: Reduction | None = None,
     batch: int | None = None,
     seed: int = 0,
     progress: Watcher | None = None,
 ) -> Faithfulness:
-    """Take pixels away, and put them back, the most important first (Petsiuk, Das and Saenko 2018, RISE).
+    """Take squares of pixels away, and put them back, the most important first (Petsiuk, Das and Saenko 2018, RISE).
 
-    Deletion replaces more and more pixels of the image by those of `end`; insertion puts more and more of them into
+    Deletion replaces more and more of the image by what `end` has there; insertion puts more and more of it into
     `start`. What is watched is the target's probability if it is a class, else its score. By themselves the areas say
-    little: what a network answers to half an image is its own affair. So the same is done in random orders, and it is
-    those that a map must beat.
+    little: what a network answers to half an image is its own affair. So the same squares also go in random orders, and
+    it is those that a map must beat (Samek et al. 2017, "Evaluating the visualization of what a deep neural network has
+    learned", who take regions of 9×9 pixels in the place of RISE's single ones).
 
     Parameters
     ----------
@@ -111,22 +112,27 @@ def faithfulness(
     steps
         How many times pixels are replaced until all are.
     start, end
-        "gray", "mean" (the image's own), "blur" (the image out of focus), a number, or an image `(C, H, W)`. Grey takes
-        away more surely, but its edges are evidence of their own; a blurred image has none.
-    orders, against
-        How many random orders are compared with, and which: "moved" the map's own order, moved to other places around
-        the edges and mirrored; "pixels" one of single pixels. The latter is what the paper does, but a network falls
-        for salt and pepper wherever it is: a map of places would be compared with another kind of damage.
+        "gray", "mean" (the image's own), "blur" (the image out of focus), a number, or an image `(C, H, W)`. By default
+        what is put back stands before an empty ground and has to be enough; what is taken away leaves no edges, which
+        would be evidence of their own.
+    orders
+        How many random orders are compared with.
+    square
+        The side of the squares in pixels; those at the right and lower edge may be cut. By default a seventh of the
+        shorter side: about the size of the parts that objects are known by, and of an occluder. With 1, single pixels,
+        random orders become salt and pepper, which a network falls for wherever it is: maps of places are then compared
+        with another kind of damage, and mostly lose.
     reduction
-        The number that a pixel is ranked by (see `Attribution.reduced`); by default the magnitude of derivatives and
-        the signed sum of all else. Pixels of equal value are taken in random order.
+        The number that a pixel counts by (see `Attribution.reduced`), by default the magnitude of derivatives and the
+        signed sum of all else; a square counts by its mean. Equal ones are taken in random order.
     batch
         Images run at once; memory doesn't depend on anything else.
 
     Raises
     ------
     ImageError
-        The attribution is of another image or not finite; fewer than one step or order; an unknown canvas.
+        The attribution is of another image or not finite; fewer than one step or order, a square of none, or an unknown
+        canvas.
     Cancelled
         `progress`, called after each batch with how many of the images were run, returned False.
 
@@ -138,11 +144,9 @@ def faithfulness(
     (torch.Size([3]), torch.Size([2, 3]), 'probability')
     """
     measure = measure_of(network, image, attribution)
-    check_counts(steps=steps, orders=orders, batch=batch)
+    check_counts(steps=steps, orders=orders, square=square, batch=batch)
     generator = torch.Generator().manual_seed(seed)
-    values = pixel_values(attribution, reduction)
-    shape = (image.shape[-2], image.shape[-1])
-    rankings = with_random_orders(order(values, generator), shape, orders, against, generator)
+    rankings = with_random_orders(pixel_values(attribution, reduction), square, orders, generator)
     runs = Steps(runs_needed(len(rankings), steps), progress)
     insertion, deletion = courses(measure, image, rankings, steps=steps, start=start, end=end, batch=batch, runs=runs)
     parameters: dict[str, JSON] = {
@@ -151,7 +155,7 @@ def faithfulness(
         "start": "image" if isinstance(start, Tensor) else start,
         "end": "image" if isinstance(end, Tensor) else end,
         "orders": orders,
-        "against": against,
+        "square": square,
         "reduction": reduction,
     }
     canvases = tuple(recall(each) for each in (start, end) if isinstance(each, Tensor))
@@ -173,16 +177,14 @@ def check_counts(**counts: int | None) -> None:
             raise ImageError(f"got {name}={count!r}; expected a whole number of at least 1")
 
 
-def with_random_orders(
-    ranking: Tensor, shape: tuple[int, int], count: int, against: Against, generator: torch.Generator
-) -> Tensor:
-    """An order of pixels `(H·W,)` and below it so many random ones, `(1 + count, H·W)`. Raises ImageError."""
-    if against not in get_args(Against):
-        raise ImageError(f"unknown orders to go against, {against!r}; {nearest(against, get_args(Against))}")
-    if against == "pixels":
-        return torch.stack([ranking, *(torch.randperm(len(ranking), generator=generator) for _ in range(count))])
-    places = ranking.argsort().reshape(shape)
-    return torch.stack([ranking, *(moved(places, generator).flatten().argsort() for _ in range(count))])
+def with_random_orders(values: Tensor, square: int | None, count: int, generator: torch.Generator) -> Tensor:
+    """The pixels of a map `(H, W)` in the order of their squares, and so many random ones: `(1 + count, H·W)`.
+
+    `square` as in `faithfulness`.
+    """
+    squares = squares_of(values.shape, square or max(1, min(values.shape) // SQUARES_ACROSS))
+    even = torch.zeros(values.shape)
+    return torch.stack([square_order(each, squares, generator) for each in (values, *[even] * count)])
 
 
 def area(values: Tensor) -> Tensor:

@@ -29,6 +29,33 @@ def order(values: Tensor, generator: torch.Generator) -> Tensor:
     return shuffled[values.detach().cpu().flatten()[shuffled].argsort(descending=True, stable=True)]
 
 
+def squares_of(shape: tuple[int, ...], side: int) -> Tensor:
+    """Which square of a grid each pixel of `(H, W)` is in, counted from 0 row by row.
+
+    >>> squares_of((2, 3), 2)
+    tensor([[0, 0, 1],
+            [0, 0, 1]])
+    """
+    rows, columns = (torch.arange(length) // side for length in shape)
+    return rows[:, None] * (int(columns[-1]) + 1) + columns
+
+
+def square_order(values: Tensor, squares: Tensor, generator: torch.Generator) -> Tensor:
+    """The pixels `(H·W,)` of a map `(H, W)`, a square after the other, that of the greatest mean first.
+
+    `squares` `(H, W)` says which each is in. Equal squares are shuffled; within one, pixels go row by row.
+
+    >>> values = torch.tensor([[1.0, 3.0, 9.0], [0.0, 2.0, 9.0]])
+    >>> square_order(values, squares_of((2, 3), 2), torch.Generator()).tolist()
+    [2, 5, 0, 1, 3, 4]
+    """
+    which = squares.flatten()
+    sums = torch.zeros(int(which.max()) + 1, dtype=torch.float64)
+    sums.index_add_(0, which, values.detach().cpu().flatten().double())
+    places = order(sums / which.bincount(), generator).argsort()
+    return places[which].argsort(stable=True)
+
+
 def moved(values: Tensor, generator: torch.Generator) -> Tensor:
     """A map `(H, W)` moved by chance, what leaves at one edge coming in at the other, and mirrored by chance.
 

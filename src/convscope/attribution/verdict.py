@@ -74,7 +74,7 @@ class Verdict:
 
     def __str__(self) -> str:
         figures = (
-            f"deletion z {self.deletion:.1f}, randomized weights ρ {self.randomized:.2f}, noise ρ {self.noise:.2f}"
+            f"deletion z {self.deletion:z.1f}, randomized weights ρ {self.randomized:z.2f}, noise ρ {self.noise:z.2f}"
         )
         unsure = "" if self.is_class or self.word == "fails" else " (no class, so it can't hold)"
         return f"{self.word}: {figures}{unsure}"

@@ -1,6 +1,5 @@
 """Network: a trained module together with how it is fed and what its outputs are called."""
 
-import copy
 import hashlib
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -129,10 +128,17 @@ class Network:
         rows, columns = self.input_size
         return f"Network({self.name!r}, {type(self.module).__name__}, input {self.channels}×{rows}×{columns})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is made of the module at first need, and what can't be sent to another process."""
+        return {name: value for name, value in vars(self).items() if name not in ("_runner", "_checksum")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _runner=Runner(state["module"]), _checksum=None)
+
     def with_module(self, module: nn.Module) -> "Network":
         """Another module looked at in the same way: fed, read and labelled as this one's is."""
-        other = copy.copy(self)
-        other.module, other._runner, other._checksum = module, Runner(module), None
+        other = object.__new__(type(self))
+        other.__setstate__({**self.__getstate__(), "module": module})
         return other
 
     # What it is

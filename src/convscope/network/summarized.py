@@ -51,7 +51,7 @@ class Summarizer:
     Parameters
     ----------
     layers
-        Maps `(C, H, W)` or vectors `(C,)`, by the names that the graph has for them.
+        Maps `(C, H, W)` or vectors `(C,)`, by any of their names, which the sums keep.
     whole
         Whether the network's answers are wanted, too.
     engine, images
@@ -75,9 +75,10 @@ class Summarizer:
         images: int = 1,
         batch: int | None = None,
     ) -> None:
-        self._network, self._layers, self._whole = network, tuple(layers), whole
-        for name in self._layers:
+        self._network, self._whole = network, whole
+        for name in layers:
             check_summable(network, name)
+        self._layers = {name: network.layers[name].name for name in layers}
         shape = (network.channels, *network.input_size)
         fed = network.feed(torch.zeros(1, *shape))
         traced = network.graph(shape)
@@ -86,7 +87,11 @@ class Summarizer:
         graph = None if traced is None else lean(traced, fed)
         if graph is None or graph.writes:  # what is written over can't be summed up at the end
             return
-        sums = {f"{layer} {name}": (function, layer) for layer in self._layers for name, function in _SUMS.items()}
+        sums = {
+            f"{layer} {name}": (function, own)
+            for layer, own in self._layers.items()
+            for name, function in _SUMS.items()
+        }
         part = Part(graph.extended(sums), keep=tuple(sums), whole=whole)
         if batch is None:
             with torch.no_grad():
@@ -99,8 +104,12 @@ class Summarizer:
         count = len(images)
         fed = self._network.feed(torch.cat([images, images.new_zeros(self.batch - count, *images.shape[1:])]))
         if self._engine is None:
-            output, kept = self._network.run_fed(fed, self._layers, whole=self._whole)
-            sums = {f"{layer} {name}": function(kept[layer]) for layer in kept for name, function in _SUMS.items()}
+            output, kept = self._network.run_fed(fed, tuple(self._layers.values()), whole=self._whole)
+            sums = {
+                f"{layer} {name}": function(kept[own])
+                for layer, own in self._layers.items()
+                for name, function in _SUMS.items()
+            }
         else:
             output, sums = self._engine(fed)
         summed = {layer: Summed(*(sums[f"{layer} {name}"][:count].cpu() for name in _SUMS)) for layer in self._layers}

@@ -57,14 +57,14 @@ class Mean:
 
 @dataclass(frozen=True)
 class Scores:
-    """Of insertion or deletion: the areas by the maps, those of the same maps moved elsewhere, and the `gain`.
+    """Of insertion or deletion: the areas by the maps, those by random orders, and the `gain`.
 
     The gain is by how much a map's area is the better one, photograph by photograph. `curve` and `chance`
     `(steps + 1,)` are the mean curves.
     """
 
     area: Mean
-    elsewhere: Mean
+    by_chance: Mean
     gain: Mean
     curve: Tensor = field(repr=False)
     chance: Tensor = field(repr=False)
@@ -88,7 +88,7 @@ class Scores:
     @property
     def json(self) -> dict[str, Any]:
         """All but the curves."""
-        return {"area": self.area.json, "elsewhere": self.elsewhere.json, "gain": self.gain.json}
+        return {"area": self.area.json, "by_chance": self.by_chance.json, "gain": self.gain.json}
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class FaithfulnessTable(Pictured):
 
     def _sentences(self) -> Iterator[str]:
         yield f"Areas under the {self.unit} on {self.photographs} photographs, mean ± standard error."
-        yield "The gain is to the same maps moved elsewhere: by how much insertion is larger, deletion smaller."
+        yield "The gain is over random order: by how much insertion is larger, deletion smaller."
         for name in ("insertion", "deletion"):
             better = [row.method for row in self.rows if getattr(row, name).surely_gains]
             yield f"{name.capitalize()} gains by two standard errors: {', '.join(better) or 'none'}."
@@ -184,9 +184,9 @@ def faithfulness_table(
 ) -> FaithfulnessTable:
     """Test methods on photographs: insertion and deletion of each map, its verdict, its time.
 
-    Each photograph is explained for the class that the network answers. See `faithfulness` for the curves, which start
-    from a blur and end in grey, against the map's own order moved elsewhere; occlusion and integrated gradients compare
-    with grey, too. See `verdict` for the words.
+    Each photograph is explained for the class that the network answers. See `faithfulness` for the curves, with its
+    squares, canvases and random orders; occlusion and integrated gradients compare with grey. See `verdict` for
+    the words.
 
     Parameters
     ----------
@@ -268,8 +268,8 @@ def _cells(row: Row, judged: bool) -> tuple[str, ...]:
 
 
 def _lines(scores: Sequence[tuple[str, Scores]]) -> list[Curve]:
-    """The mean curve of each method, and the mean of all when moved elsewhere."""
+    """The mean curve of each method, and that of random orders."""
     x = torch.linspace(0, 1, len(scores[0][1].curve))
     lines = [Curve(f"{name}: {each.area}", x, each.curve) for name, each in scores]
     chance = torch.stack([each.chance for _, each in scores]).mean(dim=0)
-    return [*lines, Curve("all of them moved elsewhere", x, chance, colour=QUIET)]
+    return [*lines, Curve("random order", x, chance, colour=QUIET)]

@@ -115,7 +115,7 @@ def layer_page(
 ) -> Page:
     """All channels of a layer as a page: the strongest patches of each, and in how many images it is active.
 
-    One file that asks for nothing else: some 18 MB for 1,280 channels of nine patches. Options as for `top_patches`.
+    One file that asks for nothing else: some 20 MB for 1,280 channels of nine patches. Options as for `top_patches`.
     Raises as that does.
     """
     options = {"channel": channel, "projections": projections, "smooth": smooth, "order": order, "limit": limit}

@@ -31,8 +31,7 @@ from convscope.image.read import read_image
 from convscope.image.recipe import Input, Recipe
 from convscope.image.write import read_recipe
 from convscope.network.network import Network
-from convscope.network.zoo import LIBRARIES, WEIGHTS_SUFFIXES, load
-from convscope.network.zoo.user_code import FUNCTION
+from convscope.network.zoo.again import harmless, load_again
 from convscope.plates.explanation import explanation
 from convscope.plates.faithfulness_table import faithfulness_table
 from convscope.render.result import Pictured
@@ -121,9 +120,12 @@ def _result(recipe: Recipe, folder: Path, source: str | None, network: str | Non
     beside = options.pop("beside", [])
     networks = []
     if recipe.network is not None:
-        names = [network or _harmless(recipe.network), *(_harmless(each["network"]) for each in beside)]
+        names = [network or harmless(recipe.network), *(harmless(each["network"]) for each in beside)]
         checksums = [recipe.weights, *(each["weights"] for each in beside)]
-        networks = [_network(*both, recipe, folder, weights) for both in zip(names, checksums, strict=True)]
+        networks = [
+            load_again(*both, recipe.feeding, device=recipe.device, folder=folder, weights=weights)
+            for both in zip(names, checksums, strict=True)
+        ]
     found = [_found(given, folder, source) for given in recipe.inputs]
     images = [networks[0].prepare(image) if networks and given.prepared else image
               for given, (_, image) in zip(recipe.inputs, found, strict=True)]  # fmt: skip
@@ -166,44 +168,6 @@ def _with_place(value: Any, name: str, place: str) -> Any:
     if isinstance(value, list):
         return [_with_place(each, name, place) for each in value]
     return value.replace(f"@{name}", f"@{place}") if isinstance(value, str) else value
-
-
-def _harmless(name: str) -> str:
-    """The name itself, if loading that network runs none but convscope's and its libraries' code."""
-    if name.endswith(".toml") or (FUNCTION.fullmatch(name) and name.partition(":")[0] not in LIBRARIES):
-        raise RecipeError(
-            f"made with {name!r}, which is code of its own; if you trust it, name it with --network {name}"
-        )
-    return name
-
-
-def _network(name: str, checksum: str | None, recipe: Recipe, folder: Path, weights: str | None) -> Network:
-    """The network of that name or file, with the weights and the feeding of the recipe."""
-    if (folder / name).is_file():
-        name = str(folder / name)
-    elif weights is not None and Path(name).suffix in WEIGHTS_SUFFIXES:
-        name, weights = weights, None
-    try:
-        network = load(name, weights=weights, device=recipe.device)
-        otherwise: dict[str, Any] = {
-            key: value for key, value in recipe.feeding.items() if _plain(network.feeding.get(key)) != value
-        }
-        if "normalize" in otherwise:
-            raise RecipeError(f"{name!r} is fed by another function here than {otherwise['normalize']!r}")
-        if otherwise:
-            network = load(name, weights=weights, device=recipe.device, **otherwise)
-    except ConvscopeError as error:
-        raise RecipeError(
-            f"made with the network {recipe.network!r}, which can't be loaded ({error}); say which with --network"
-        ) from error
-    if network.weights_sha256 != checksum:
-        raise RecipeError(f"the weights of {name!r} here are not those it was made with; give them with --weights FILE")
-    return network
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it: lists for tuples."""
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _found(given: Input, folder: Path, source: str | None) -> tuple[str, Tensor]:

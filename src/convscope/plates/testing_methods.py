@@ -16,7 +16,7 @@ from convscope.attribution.attribution import Attribution
 from convscope.attribution.faithfulness import Course, courses, runs_needed, with_random_orders
 from convscope.attribution.measure import measure_of
 from convscope.attribution.methods import METHODS
-from convscope.attribution.ranking import order, pixel_values
+from convscope.attribution.ranking import pixel_values
 from convscope.attribution.verdict import Verdict, verdict
 from convscope.errors import ConvscopeError, ImageError, LayerError, RuleError
 from convscope.image.provenance import recall
@@ -140,17 +140,15 @@ class Trial:
     def _curves(
         self, image: Tensor, maps: Mapping[str, Attribution], watcher: Watcher
     ) -> dict[str, tuple[Course, Course]]:
-        """Insertion and deletion by each map, against the same moved elsewhere."""
+        """Insertion and deletion by each map, against random orders."""
         generator = torch.Generator().manual_seed(self.seed)
-        shape = (image.shape[-2], image.shape[-1])
         runs = Steps(len(maps) * runs_needed(1 + self.orders, self.steps), watcher)
         found = {}
         for name, each in maps.items():
             measure = measure_of(self.network, image, each)
             self.unit = measure.unit
-            ranking = order(pixel_values(each), generator)
-            rankings = with_random_orders(ranking, shape, self.orders, "moved", generator)
+            rankings = with_random_orders(pixel_values(each), None, self.orders, generator)
             found[name] = courses(
-                measure, image, rankings, steps=self.steps, start="blur", end="gray", batch=None, runs=runs
+                measure, image, rankings, steps=self.steps, start="gray", end="blur", batch=None, runs=runs
             )
         return found
