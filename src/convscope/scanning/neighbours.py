@@ -87,19 +87,19 @@ class Neighbours(Pictured, Sequence[Neighbour]):
     def picture(self, *, cell: int = CELL) -> Image.Image:
         """The image, then a row of its neighbours by code, and one by pixels, with distances and labels."""
         shown = picture_of(self.scan, self.image) if isinstance(self.image, int) else to_picture(self.image)
-        tiles = [tile(shown, cell, [self.asked])]
+        tiles = [tile(shown, cell, [self.asked, ""])]
         lines = [(f"codes of {self.layer}", tiles + [_neighbour_tile(self.scan, each, cell) for each in self.nearest])]
         if self.by_pixels is not None:
             small = _copied(_copy(self.scan, self.image))
             found = [_neighbour_tile(self.scan, each, cell) for each in self.by_pixels]
-            lines.append((f"{THUMBNAIL}×{THUMBNAIL} pixels", [tile(small, cell, ["as compared"]), *found]))
+            lines.append((f"{THUMBNAIL}×{THUMBNAIL} pixels", [tile(small, cell, ["as compared", ""]), *found]))
         return rows(lines, title=f"{self.asked}: nearest of {len(self.scan):,} pictures", note=self._note)
 
     @property
     def _note(self) -> str:
         told = {"cosine": "cosine distance", "l2": "Euclidean distance"}[self.metric]
         note = f"{told} of codes" + ("" if self.by_pixels is None else ", Euclidean distance of pixels")
-        return note + (f"; left out, since it is the same picture: {', '.join(self.same)}" if self.same else "")
+        return note + ("; the picture itself is left out" if self.same else "")
 
     def to_json(self) -> dict[str, object]:
         """All of it for other programs."""

@@ -29,7 +29,8 @@ _RESTING_AT_0 = frozenset(
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _SPARK = 16
 _ZERO = len(EDGES) // 2 - 1
-_TICKS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+_TICKS = (1.0, 10.0, 0.1, 100.0, 0.01, 1000.0)
+_TICK_ROOM = 28
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class Unit:
 
     `mean`, `spread` (standard deviation), `least` and `largest` are of that value; `share` is that of the images in
     which it is above 0. `histogram` counts images in the bins of `summary.EDGES`. `selectivity` is for the class that
-    it `prefers`, `chance` what it would be for labels dealt out anew; None without labels. `shifted` says that it counts
-    from the channel's least code, which is below 0. `state` is "dead" where it
-    never leaves its rest, "saturated" where it is at its top in every image.
+    it `prefers`, `chance` what it would be for labels dealt out anew; None without labels. `shifted` says that it
+    counts from the channel's least code, which is below 0. `state` is "dead" where it never leaves its rest,
+    "saturated" where it is at its top in every image.
     """
 
     channel: int
@@ -181,25 +182,24 @@ def units(scan: "Scan", layer: str) -> Units:
     preference = selectivity(scan, found.name)
     states = _states(statistics, _kind(scan, found.name))
     spreads = np.sqrt(statistics.variance)
-    rows = []
-    for channel in range(found.channels):
-        rows.append(
-            Unit(
-                channel=channel,
-                mean=float(statistics.mean[channel]),
-                spread=float(spreads[channel]),
-                least=float(statistics.least[channel]),
-                largest=float(statistics.greatest[channel]),
-                share=float(statistics.positive[channel] / statistics.count),
-                **_preference(preference, channel),
-                state=states[channel],
-                histogram=tuple(statistics.histogram[channel].tolist()),
-            )
+    rows = tuple(
+        Unit(
+            channel=channel,
+            mean=float(statistics.mean[channel]),
+            spread=float(spreads[channel]),
+            least=float(statistics.least[channel]),
+            largest=float(statistics.greatest[channel]),
+            share=float(statistics.positive[channel] / statistics.count),
+            **_preference(preference, channel),
+            state=states[channel],
+            histogram=tuple(statistics.histogram[channel].tolist()),
         )
+        for channel in range(found.channels)
+    )
     return Units(
         layer=found.name,
         images=statistics.count,
-        rows=tuple(rows),
+        rows=rows,
         notes=tuple(_notes(preference)),
         recipe=scan.recipe("units", {"layer": found.name}),
     )
@@ -276,15 +276,20 @@ def _chart(unit: Unit, images: int, low: int, high: int, size: tuple[int, int]) 
     heights = np.concatenate([[0.0], shares.repeat(2), [0.0]])
     label = f"{unit.channel}" if unit.selectivity is None else f"{unit.channel}: {unit.selectivity:.2f} {unit.prefers}"
     label += f" ({unit.state})" if unit.state else ""
-    ticks = [(at, name) for at, name in _places() if low <= at <= high]
+    ticks = _ticks(low, high, size[1])
     return curves(
         [Curve(label, edges, heights)], size=size, x_range=(low, high), y_range=(0.0, max(float(shares.max()), 1e-9)),
         x_ticks=ticks,
     )  # fmt: skip
 
 
-def _places() -> list[tuple[float, str]]:
-    """Where round numbers stand among the bins."""
-    positive = [(_ZERO + 1 + 2 * (np.log2(each) + 10), number(each)) for each in _TICKS]
-    negative = [(2 * _ZERO + 1 - at, f"-{name}") for at, name in positive]
-    return [*negative[::-1], (_ZERO + 0.5, "0"), *positive]
+def _ticks(low: int, high: int, width: int) -> list[tuple[float, str]]:
+    """Where round numbers stand among the bins, as many as there is room for: 0 first, then those near 1."""
+    above = [(_ZERO + 1 + 2 * (np.log2(each) + 10), number(each)) for each in _TICKS]
+    below = [(2 * _ZERO + 1 - at, f"-{name}") for at, name in above]
+    room = _TICK_ROOM * (high - low) / width
+    ticks: list[tuple[float, str]] = []
+    for at, name in [(_ZERO + 0.5, "0"), *(tick for pair in zip(above, below, strict=True) for tick in pair)]:
+        if low <= at <= high and all(abs(at - other) >= room for other, _ in ticks):
+            ticks.append((float(at), name))
+    return sorted(ticks)
