@@ -5,7 +5,20 @@ from typing import Annotated
 import typer
 
 from convscope import __version__
-from convscope.cli import anatomy, check, explain, faithfulness, networks, patches, predict, report, segment
+from convscope.cli import (
+    anatomy,
+    check,
+    explain,
+    faithfulness,
+    mistakes,
+    neighbours,
+    networks,
+    patches,
+    predict,
+    report,
+    segment,
+    units,
+)
 
 app = typer.Typer(
     help="A microscope for convolutional networks: see what a CNN has learned.",
@@ -41,6 +54,9 @@ app.command()(explain.explain)
 app.command()(segment.segment)
 app.command()(faithfulness.faithfulness)
 app.command()(patches.patches)
+app.command()(neighbours.neighbours)
+app.command()(units.units)
+app.command()(mistakes.mistakes)
 app.command()(report.report)
 app.command()(report.demo)
 app.command()(report.redo)

@@ -274,8 +274,10 @@ def _chart(unit: Unit, images: int, low: int, high: int, size: tuple[int, int]) 
     shares = np.array(unit.histogram[low:high]) / max(1, images)
     edges = np.arange(low, high + 1).repeat(2)
     heights = np.concatenate([[0.0], shares.repeat(2), [0.0]])
-    label = f"{unit.channel}" if unit.selectivity is None else f"{unit.channel}: {unit.selectivity:.2f} {unit.prefers}"
-    label += f" ({unit.state})" if unit.state else ""
+    label = (
+        f"{unit.channel}" if unit.selectivity is None else f"{unit.channel}: {unit.prefers} ({unit.selectivity:.2f})"
+    )
+    label += f", {unit.state}" if unit.state else ""
     ticks = _ticks(low, high, size[1])
     return curves(
         [Curve(label, edges, heights)], size=size, x_range=(low, high), y_range=(0.0, max(float(shares.max()), 1e-9)),
