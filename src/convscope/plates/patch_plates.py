@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
+import torch
 from PIL import Image, ImageOps
 
 from convscope.errors import ConvscopeError, RuleMatchedNothing
-from convscope.image.recipe import Recipe
+from convscope.image.recipe import JSON, Recipe
+from convscope.network.network import Network
 from convscope.network.rules import Rule
 from convscope.progress import Steps, Watcher
 from convscope.render.grid import lay_out, rows
@@ -95,11 +97,20 @@ def layer_plate(
     names = tuple(scan.layer(name).name for name in (scan.layers if layers is None else layers))
     if not names:
         raise ConvscopeError("got no layer, expected one at least, or None for all that were scanned")
-    options = {"projections": tuple(projections), "smooth": smooth, "order": order}
-    found = [top_patches(scan, name, limit=channels, k=_most(scan), **options) for name in names]  # type: ignore[arg-type]  # by name, as typed above
+    found = [
+        top_patches(
+            scan, name, projections=_rules(scan.network, name, projections, smooth), smooth=smooth, order=order,
+            limit=channels, k=_most(scan),
+        )
+        for name in names
+    ]  # fmt: skip
     steps = Steps(sum(openings(chain.from_iterable(each.rows)) for each in found), progress)
-    drawn = tuple(_drawn(each, steps) for each in found)
-    return LayerPlate(drawn, scan.recipe("layer_plate", {"layers": names, "channels": channels, **options}))
+    for each in found:
+        each.draw(_PLATE_CELL, steps)
+    parameters: dict[str, JSON] = {
+        "layers": names, "channels": channels, "projections": tuple(projections), "smooth": smooth, "order": order,
+    }  # fmt: skip
+    return LayerPlate(tuple(found), scan.recipe("layer_plate", parameters))
 
 
 def layer_page(
@@ -146,14 +157,15 @@ def _most(scan: "Scan") -> int:
     return min(scan.header.k, _ACROSS**2)
 
 
-def _drawn(found: TopPatches, steps: Steps) -> TopPatches:
-    """The same with its tiles drawn, by plain gradients where no rectifier lies below the layer."""
-    try:
-        found.draw(_PLATE_CELL, steps)
-    except RuleMatchedNothing:
-        found = replace(found, projections=("gradient",), drawn={})
-        found.draw(_PLATE_CELL, steps)
-    return found
+def _rules(network: Network, layer: str, asked: Sequence[Rule], smooth: str | None) -> tuple[Rule, ...]:
+    """The rules asked for, or the plain gradient where no rectifier lies below the layer."""
+    blank = torch.zeros(network.channels, *network.input_size)
+    for rule in asked:
+        try:
+            network.gradient(blank, layer, rule=rule, smooth=smooth)
+        except RuleMatchedNothing:
+            return ("gradient",)
+    return tuple(asked)
 
 
 def _part(found: TopPatches, first: int) -> TopPatches:
