@@ -127,8 +127,8 @@ class Map(Pictured):
             progress=progress,
         )
 
-    def to_json(self) -> str:
-        """Ids, names, labels, positions, and cells of a grid, for another program."""
+    def to_json(self, *, marks: Sequence[Mark] = ()) -> str:
+        """Ids, names, labels, positions, and cells of a grid, and marks as in the picture, for another program."""
         images = self.scan.images
         rows = [images.row(int(id)) for id in self.ids]
         told: list[dict[str, Any]] = [
@@ -137,7 +137,9 @@ class Map(Pictured):
         ]
         for each, cell in zip(told, [] if self.cells is None else self.cells.tolist(), strict=False):
             each["cell"] = cell
-        return json.dumps({"layer": self.layer, "method": self.method, "images": told}, ensure_ascii=False)
+        marked = [{"name": name, "position": [x, y]} for x, y, name in marks]
+        whole = {"layer": self.layer, "method": self.method, "images": told, "marks": marked}
+        return json.dumps(whole, ensure_ascii=False)
 
     def _dots(self, size: int) -> Scene:
         side = dot_side(len(self.ids), size)

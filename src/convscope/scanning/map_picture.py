@@ -108,7 +108,7 @@ def _inner(extent: int, side: int, places: NDArray[Any]) -> NDArray[np.int64]:
 
 def write_names(sheet: Image.Image, names: Sequence[tuple[str, tuple[int, int]]]) -> None:
     """Names around spots of a sheet, on a bright ground that lets the map through; none over one before it."""
-    size = max(13, sheet.width // 90)
+    size = max(13, sheet.width // 64)
     line = text.line_height(size)
     written: list[Box] = []
     for name, (x, y) in names:
@@ -143,6 +143,6 @@ def write_marks(sheet: Image.Image, scene: Scene, marks: Sequence[Mark]) -> None
                 spot[1] + radius + grown,
             )
             draw.ellipse(ring, outline=colour, width=3)
-    line = radius + text.line_height(max(13, sheet.width // 90))
+    line = radius + text.line_height(max(13, sheet.width // 64))
     spots = [(str(name), scene.spot((x, y))) for x, y, name in marks]
     write_names(sheet, [(name, (x, y + line if y + 2 * line < sheet.height else y - line)) for name, (x, y) in spots])

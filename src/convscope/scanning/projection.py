@@ -22,7 +22,7 @@ _KEPT = 50
 """Principal components that t-SNE and UMAP see."""
 _STEPS, _EVERY = 750, 10
 """Steps of openTSNE's defaults, 250 of them exaggerated; a watcher is told of every tenth."""
-_EXACT = 20_000
+_EXACT = 50_000
 """Codes up to which nearest neighbours are found exactly."""
 _PLACED = 4096
 """Codes that are placed at once."""
@@ -174,7 +174,8 @@ def _t_sne(components: Positions, start: NDArray[np.float64], perplexity: float,
     )
     fitting = TSNE(n_jobs=threads, random_state=seed, callbacks=told, callbacks_every_iters=_EVERY)
     embedding = fitting.fit(affinities=affinities, initialization=start)
-    # Placing codes would centre it, and move what was fitted.
+    # Placing is no part of what is watched; and it would centre what was fitted, and so move it.
+    embedding.gradient_descent_params.update(callbacks=None, use_callbacks=False)
     embedding -= (embedding.max(axis=0) + embedding.min(axis=0)) / 2
 
     def add(others: Positions) -> Positions:
