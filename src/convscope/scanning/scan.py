@@ -148,7 +148,9 @@ def _begun(
 ) -> Header:
     """The header of the scan that is there, or of a new one, with a pass for layers that it lacks."""
     if not (folder / FILE).exists():
-        return _new(network, source, stage_ends(network) if layers is None else layers, k or STRONGEST, engine)
+        return _new(
+            network, source, stage_ends(network) if layers is None else layers, STRONGEST if k is None else k, engine
+        )
     header = Header.read(folder)
     check_network(network, header)
     if k is not None and k != header.k:

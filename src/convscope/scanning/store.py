@@ -62,7 +62,10 @@ class Store:
     @property
     def table(self) -> "Table | None":
         """The table; None before the first shard."""
-        return self._database.open_table(self._name) if self._name in self._database.table_names() else None
+        try:
+            return self._database.open_table(self._name)
+        except ValueError:
+            return None
 
     def commit(self, done: Done) -> None:
         """Keep a shard."""

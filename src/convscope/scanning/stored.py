@@ -29,9 +29,9 @@ from convscope.scanning.work import CODE, THUMBNAIL, engine_kind
 
 if TYPE_CHECKING:
     from convscope.scanning.map import Map
-    from convscope.scanning.projection import Method
     from convscope.scanning.mistakes import Mistakes
     from convscope.scanning.patches import TopPatches
+    from convscope.scanning.projection import Method
     from convscope.scanning.units import Units
 
 _REMOVED = "removed.json"
