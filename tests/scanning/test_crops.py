@@ -171,6 +171,34 @@ def test_behind_global_pooling_the_whole_input_is_shown_and_the_units_place_mark
     assert not changed[37:53, 37:53].any()
 
 
+class Gated(nn.Module):
+    """Two convolutions, between them a gate that sees the whole picture, and a normalization by the map's numbers."""
+
+    def __init__(self, *, gate: bool) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 4, 5, 2, 2), nn.Conv2d(4, 4, 3, 2, 1)
+        self.squeeze, self.norm = nn.Conv2d(4, 4, 1), nn.GroupNorm(2, 4)
+        self.gate = gate
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.first(x))
+        if self.gate:
+            x = self.norm(x * torch.sigmoid(self.squeeze(F.adaptive_avg_pool2d(x, 1))))
+        y: torch.Tensor = self.second(x)
+        return y
+
+
+def test_gates_are_left_aside_and_told_of() -> None:
+    gated, plain = (cs.Network(Gated(gate=gate), input_size=32, channels=1, head="none") for gate in (True, False))
+    one, other = View.of(gated, "second"), View.of(plain, "second")
+    assert str(gated.layers["second"].receptive_field) == "whole image"
+    assert one.field == other.field == plain.layers["second"].receptive_field
+    assert one.span(2, 3) == other.span(2, 3) == (4, 8, 13, 17)
+    assert not one.whole
+    assert one.note == f"{other.note}; what it sees is scaled by numbers from all of the picture"
+    assert View.of(gated, "squeeze").whole
+
+
 def test_a_field_larger_than_the_picture_is_shown_where_it_lies() -> None:
     view = larger()
     assert view.whole

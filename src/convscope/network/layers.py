@@ -1,5 +1,6 @@
 """What a network's layers are: kind, shape, parameters, multiply-adds and receptive field of each."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -7,10 +8,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from convscope.errors import LayerError, nearest
-from convscope.network.geometry import ReceptiveField, Sight
+from convscope.network.geometry import ReceptiveField, Sight, Window
 from convscope.network.graph import Graph
 from convscope.network.naming import Aliases, vgg_aliases
-from convscope.network.ops import name_of, operation_of
+from convscope.network.ops import Operation, name_of, operation_of
 from convscope.network.passage import Axes, Call, pair
 from convscope.network.trace import Node, Record, Ref, map_leaves, refs_in, sees_image, tensors_in
 
@@ -21,8 +22,10 @@ class Layer:
 
     `shape` is its output's without the batch, `(C, H, W)` where it has space. `parameters` and `multiply_adds` (for one
     image; convolutions and matrix products) are its own, so that their sums are the network's. `kernel` and `stride`
-    are those of a convolution or a pooling. `receptive_field` is None where the network can't be traced. `weight` is a
-    convolution's `(out, in / groups, rows, columns)` or a linear layer's `(out, in)`.
+    are those of a convolution or a pooling. `receptive_field` is None where the network can't be traced; `direct_field`
+    leaves aside what only scales a map by numbers for the whole of it: gates such as squeeze-excite, and normalization
+    by the statistics of a map. `weight` is a convolution's `(out, in / groups, rows, columns)` or a linear layer's
+    `(out, in)`.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Layer:
     stride: tuple[int, int] | None = None
     receptive_field: ReceptiveField | None = None
     weight: Tensor | None = field(default=None, repr=False, compare=False)
+    direct_field: ReceptiveField | None = field(default=None, repr=False)
 
     @property
     def has_space(self) -> bool:
@@ -74,7 +78,7 @@ class Layers(Mapping[str, Layer]):
 
 def describe(graph: Graph, module: nn.Module) -> Layers:
     """The layers of a freshly traced graph of `module`."""
-    fields = _fields(graph)
+    fields, direct = _fields(graph), _fields(graph, direct=True)
     parameters = _parameters(graph.record, module)
     layers: dict[str, Layer] = {}
     counted: set[int] = set()
@@ -86,6 +90,7 @@ def describe(graph: Graph, module: nn.Module) -> Layers:
             layer,
             parameters=parameters[ref.node] if own else 0,
             multiply_adds=layer.multiply_adds if own else 0,
+            direct_field=direct[ref.node],
         )
     vgg = vgg_aliases({name: layer.kind for name, layer in layers.items()})
     return Layers(layers, {**vgg, **graph.aliases})
@@ -185,6 +190,9 @@ def _parameters(record: Record, module: nn.Module) -> list[int]:
     return owned
 
 
+_BY_STATISTICS = ("group norm", "instance norm")
+
+
 @dataclass(frozen=True)
 class _Field:
     """What a value sees of the image, while its two spatial axes can still be told."""
@@ -194,19 +202,19 @@ class _Field:
     columns: Sight
 
 
-def _fields(graph: Graph) -> list[ReceptiveField]:
-    """Each node's receptive field, composed node by node from the image on."""
+def _fields(graph: Graph, *, direct: bool = False) -> list[ReceptiveField]:
+    """Each node's receptive field, composed node by node from the image on; its `direct_field` if asked for."""
     height, width = graph.nodes[0].value.shape[-2:]
     whole = ReceptiveField(Sight.of_all(height), Sight.of_all(width), whole=True)
     fields: list[_Field | None] = [_Field((2, 3), Sight.of_pixels(height), Sight.of_pixels(width))]
     for index, node in enumerate(graph.nodes[1:], start=1):
-        fields.append(_field(graph, node, fields) if graph.sees_image[index] else None)
+        fields.append(_field(graph, node, fields, direct) if graph.sees_image[index] else None)
         if node.writes:
             _write_through(graph.nodes, index, fields)
     return [ReceptiveField(each.rows, each.columns) if each else whole for each in fields]
 
 
-def _field(graph: Graph, node: Node, fields: list[_Field | None]) -> _Field | None:
+def _field(graph: Graph, node: Node, fields: list[_Field | None], direct: bool) -> _Field | None:
     """The union of what the inputs see through this operation; None for the whole image."""
     operation, call = operation_of(node.function), call_of(graph.nodes, node)
     if operation is None or call is None:
@@ -215,11 +223,15 @@ def _field(graph: Graph, node: Node, fields: list[_Field | None]) -> _Field | No
     for ref in refs_in((node.args, node.kwargs)):
         if not graph.sees_image[ref.node]:
             continue
-        below = fields[ref.node]
+        below, shape = fields[ref.node], tuple(_value(graph.nodes, ref).shape)
+        if below is None and direct and _scales(operation, shape, call.output):
+            continue
         if below is None:
             return None
-        followed = replace(call, input=tuple(_value(graph.nodes, ref).shape))
+        followed = replace(call, input=shape)
         windows, axes = operation.windows(followed, below.axes), operation.axes(followed, below.axes)
+        if direct and operation.kind in _BY_STATISTICS:
+            windows = Window(), Window()
         if windows is None or axes is None:
             return None
         height, width = (followed.input[axis] for axis in below.axes)
@@ -228,6 +240,11 @@ def _field(graph: Graph, node: Node, fields: list[_Field | None]) -> _Field | No
         if seen is None:
             return None
     return seen
+
+
+def _scales(operation: Operation, shape: tuple[int, ...], output: tuple[int, ...]) -> bool:
+    """Whether an input of this shape is one number for each map of the output, by which it is multiplied."""
+    return operation.kind in ("multiply", "divide") and math.prod(shape[2:]) == 1 < math.prod(output[2:])
 
 
 def _union(one: _Field, other: _Field) -> _Field | None:

@@ -203,5 +203,5 @@ def _apart(square: Image.Image) -> Image.Image:
 
 
 def _extent(layer: TopPatches) -> str:
-    field = layer.scan.network.layers[layer.layer].receptive_field
+    field = layer.scan.network.layers[layer.layer].direct_field
     return "field unknown" if field is None else "whole image" if field.whole else f"{field} px"

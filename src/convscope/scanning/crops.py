@@ -25,19 +25,22 @@ class View:
     """How the units of one layer look at the network's input.
 
     Tiles `span` each unit's receptive field, so that all tiles of a layer have the same scale; or the whole input where
-    `whole`, because the field is as large as that or can't be told. Boxes are top, left, bottom, right in pixels of the
-    input, the last two exclusive.
+    `whole`, because the field is as large as that or can't be told. `gated` says that numbers for the whole map scale
+    it, too (see `Layer.direct_field`), which the field leaves aside. Boxes are top, left, bottom, right in pixels of
+    the input, the last two exclusive.
     """
 
     input_size: Size
     shape: tuple[int, ...]
     field: ReceptiveField | None
+    gated: bool = False
 
     @classmethod
     def of(cls, network: Network, layer: str) -> "View":
         """That of a layer by its name. Raises LayerError if the network has none of that name."""
         found = network.layers[layer]
-        return cls(network.input_size, found.shape, found.receptive_field)
+        gated = found.direct_field != found.receptive_field
+        return cls(network.input_size, found.shape, found.direct_field, gated)
 
     @property
     def has_space(self) -> bool:
@@ -56,7 +59,8 @@ class View:
         """What a viewer must know of the tiles, in words."""
         rows, columns = self.input_size
         if not self.whole and self.field is not None:
-            return f"each unit sees {self.field} of {rows}×{columns} pixels"
+            gates = "; what it sees is scaled by numbers from all of the picture" if self.gated else ""
+            return f"each unit sees {self.field} of {rows}×{columns} pixels{gates}"
         frame = "; the frame marks its place" if self.has_space else ""
         if self.field is None:
             return f"how far a unit sees can't be told, so all that the network sees is shown{frame}"

@@ -27,8 +27,8 @@ class Patch:
     """Where in which image a channel is strong.
 
     `image` is its id in the scan, `path` where it is; `value` the activation; `place` row and column in the
-    layer's map; `box` what the unit sees in pixels of the picture as the file holds it, as top, left, bottom, right,
-    the last two exclusive. `removed` says that the picture is gone from the source, or is another now.
+    layer's map; `box` what the unit sees, gates aside, in pixels of the picture as the file holds it, top, left, bottom
+    and right, the last two exclusive. `removed` says that the picture is gone from the source, or is another now.
     """
 
     channel: int
