@@ -10,6 +10,7 @@ from convscope.cli import (
     check,
     explain,
     faithfulness,
+    map,
     mistakes,
     neighbours,
     networks,
@@ -55,6 +56,7 @@ app.command()(segment.segment)
 app.command()(faithfulness.faithfulness)
 app.command()(patches.patches)
 app.command()(neighbours.neighbours)
+app.command("map")(map.map_command)
 app.command()(units.units)
 app.command()(mistakes.mistakes)
 app.command()(report.report)
