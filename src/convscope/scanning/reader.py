@@ -29,6 +29,7 @@ SECONDS = 60.0
 """What a picture may take."""
 _SECONDS_TO_START = 300.0
 _SECONDS_TO_END = 5.0
+_ATTEMPTS_TO_START = 3
 
 # Ctrl-C is for the parent, from the start on. The paths are the parent's, which may have been changed by hand.
 _PROGRAM = (
@@ -62,7 +63,9 @@ class Reader:
         self._tasks: deque[_Task] = deque()
         self._given = 0
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the reader
-        self._process, self._ready, self._heard = self._started(), False, b""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ready, self._heard = False, b""
+        self._start()
 
     @property
     def is_busy(self) -> bool:
@@ -74,32 +77,29 @@ class Reader:
         task = _Task(self._given % AHEAD, entry)
         self._given += 1
         self._tasks.append(task)
-        self._send(task)
+        self._send([task.slot, entry.name])
 
     def take(self) -> Reading:
         """The reading of the first entry that was given and not taken; waits for it."""
         task = self._tasks[0]
         while True:
+            self._await_start()
             try:
-                answer = self._answer(SECONDS)
-                reading = self._reading(task, answer)
-                break
+                answer = self._line(SECONDS)
             except TimeoutError:
-                reading = unread(task.entry, f"reading it took more than {SECONDS:.0f} seconds; it was given up")
-                self._tasks.popleft()
-                self._start_anew()
-                return reading
+                answer = {"reason": f"reading it took more than {SECONDS:.0f} seconds; it was given up"}
             except EOFError:
                 ended = self._end(_SECONDS_TO_END)
-                if task.ended_a_reader:
-                    self._tasks.popleft()
-                # The first time may have been another's doing: of one who ends processes, or uses up all memory.
-                task.ended_a_reader, again = True, not task.ended_a_reader
-                self._start_anew()
-                if not again:
-                    return unread(task.entry, f"reading it ended the reader ({ended})")
-        self._tasks.popleft()
-        return reading
+                if not task.ended_a_reader:
+                    # This may have been another's doing: of one who ends processes, or uses up all memory.
+                    task.ended_a_reader = True
+                    self._start()
+                    continue
+                answer = {"reason": f"reading it ended the reader ({ended})"}
+            self._tasks.popleft()
+            if "size" not in answer:
+                self._start()
+            return self._reading(task, answer)
 
     def close(self) -> None:
         """End the process."""
@@ -108,15 +108,12 @@ class Reader:
         self._file.close()
         self._complaints.close()
 
-    def _start_anew(self) -> None:
-        """Another process for the tasks that are left."""
-        self._end()
-        self._process, self._ready, self._heard = self._started(), False, b""
-        for each in self._tasks:
-            self._send(each)
-
-    def _started(self) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen(
+    def _start(self) -> None:
+        """Start a process for the tasks that are left, in the place of another if there was one."""
+        if self._process is not None:
+            self._end()
+        self._ready, self._heard = False, b""
+        self._process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, json.dumps([each or os.getcwd() for each in sys.path])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -124,34 +121,40 @@ class Reader:
             pass_fds=[self._file.fileno()],
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
-        self._write(process, self._how)
-        return process
+        self._send(self._how)
+        for each in self._tasks:
+            self._send([each.slot, each.entry.name])
 
-    def _send(self, task: _Task) -> None:
-        self._write(self._process, [task.slot, task.entry.name])
+    def _send(self, line: JSON) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # that it is gone is noticed when its answer is due
+            self._process.stdin.write(json.dumps(line).encode() + b"\n")
+            self._process.stdin.flush()
 
-    @staticmethod
-    def _write(process: "subprocess.Popen[bytes]", line: JSON) -> None:
-        assert process.stdin is not None
-        try:
-            process.stdin.write(json.dumps(line).encode() + b"\n")
-            process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it is gone, as is noticed when its answer is due
-
-    def _answer(self, seconds: float) -> dict[str, Any]:
-        """The next answer. Raises EOFError if the process is gone before, TimeoutError if none comes in time."""
-        if not self._ready:
+    def _await_start(self) -> None:
+        """Raise ConvscopeError if the process can't read anything."""
+        attempts = 0
+        while not self._ready:
             try:
                 first = self._line(_SECONDS_TO_START)
-            except EOFError:
-                raise ConvscopeError(f"a process to read pictures did not start: {self._complaint()}") from None
+            except (EOFError, TimeoutError):
+                attempts += 1
+                ended = self._end(_SECONDS_TO_END)
+                if attempts == _ATTEMPTS_TO_START or not ended.startswith("killed"):
+                    raise ConvscopeError(
+                        f"a process to read pictures did not start: {self._complaint() or ended}; "
+                        "read in this process, with workers=0, or find out why"
+                    ) from None
+                self._start()
+                continue
             if first["reason"] is not None:
                 raise ImageError(first["reason"])
             self._ready = True
-        return self._line(seconds)
 
     def _line(self, seconds: float) -> dict[str, Any]:
+        """The next answer. Raises EOFError if the process is gone before, TimeoutError if none comes in time."""
+        assert self._process is not None
         assert self._process.stdout is not None
         stream, until = self._process.stdout.fileno(), time.monotonic() + seconds
         poll = select.poll()
@@ -180,6 +183,7 @@ class Reader:
     def _end(self, patience: float = 0) -> str:
         """End the process, unless it has ended by itself or does so in time; in words, how that was."""
         process = self._process
+        assert process is not None
         try:
             code = process.wait(patience)
         except subprocess.TimeoutExpired:
@@ -195,7 +199,7 @@ class Reader:
         """The last that processes wrote of what went wrong."""
         self._complaints.seek(0)
         lines = self._complaints.read().decode(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), self._end(_SECONDS_TO_END))
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _signal(number: int) -> str:
