@@ -19,6 +19,7 @@ from convscope.render.result import Pictured
 from convscope.render.text import INK, PAPER, QUIET_INK, number
 from convscope.scanning.neighbours import Neighbour, default_layer, picture_of, tile
 from convscope.scanning.search import Search
+from convscope.scanning.selectivity import class_name
 
 if TYPE_CHECKING:
     from convscope.scanning.stored import Scan
@@ -192,7 +193,7 @@ def mistakes(scan: "Scan", *, limit: int = 24, neighbours: int = 3) -> Mistakes:
         accuracy=float(right.mean()),
         top=answers.shape[1],
         top_accuracy=float((answers == truth[:, None]).any(axis=1).mean()),
-        classes=tuple(_class_name(scan, int(each)) for each in occurring),
+        classes=tuple(class_name(scan, int(each)) for each in occurring),
         matrix=matrix,
         confusions=_confusions(scan, truth, answers[:, 0]),
         worst=tuple(_mistake(scan, int(row), resemblances) for row in order),
@@ -218,15 +219,11 @@ def _known(scan: "Scan") -> NDArray[np.int64]:
     return found
 
 
-def _class_name(scan: "Scan", class_: int) -> str:
-    return scan.labels[class_] if scan.labels is not None else str(class_)
-
-
 def _confusions(scan: "Scan", truth: NDArray[np.int64], said: NDArray[np.int32]) -> tuple[Confusion, ...]:
     of_class = Counter(truth.tolist())
     pairs = Counter((a, b) for a, b in zip(truth.tolist(), said.tolist(), strict=True) if a != b)
     ordered = sorted(pairs.items(), key=lambda each: (-each[1], each[0]))
-    return tuple(Confusion(_class_name(scan, a), _class_name(scan, b), count, of_class[a]) for (a, b), count in ordered)
+    return tuple(Confusion(class_name(scan, a), class_name(scan, b), count, of_class[a]) for (a, b), count in ordered)
 
 
 def _mistake(scan: "Scan", row: int, resemblances: "_Resemblances") -> Mistake:
@@ -238,8 +235,8 @@ def _mistake(scan: "Scan", row: int, resemblances: "_Resemblances") -> Mistake:
         id=id,
         path=scan.where(id),
         name=images.names[row],
-        truth=_class_name(scan, truth),
-        said=_class_name(scan, said),
+        truth=class_name(scan, truth),
+        said=class_name(scan, said),
         probability=float(images.probabilities[row, 0]),
         truth_probability=float(images.probabilities[row, own[0]]) if len(own) else None,
         like_said=resemblances.of(row, said),
@@ -262,7 +259,7 @@ class _Resemblances:
         if not self.count or not len(rows):
             return ()
         distances, found = Search(codes[rows]).nearest(codes[row][None], self.count)
-        name = _class_name(self.scan, class_)
+        name = class_name(self.scan, class_)
         return tuple(
             Neighbour(self.scan.where(int(images.ids[at])), far, name, int(images.ids[at]), images.names[at])
             for at, far in zip(rows[found[0]].tolist(), distances[0].tolist(), strict=True)

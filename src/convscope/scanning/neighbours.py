@@ -24,6 +24,7 @@ from convscope.render.result import Pictured
 from convscope.render.text import PAPER, number
 from convscope.scanning.picture import thumbnail_of
 from convscope.scanning.search import EXACT_ROWS, Metric, Search, approximate, check_metric, make_index
+from convscope.scanning.selectivity import class_name
 from convscope.scanning.work import THUMBNAIL
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ _SAME_LOOKED_AT = 16
 
 @dataclass(frozen=True)
 class Neighbour:
-    """One picture of the scan: where it is, how far, its class if the source tells it, its id and name there."""
+    """One picture of the scan: where it is, how far, its class if it is told, its id and name there."""
 
     path: str
     distance: float
@@ -314,7 +315,10 @@ class _Asking:
     def _neighbour(self, row: int, distance: float) -> Neighbour:
         images = self.scan.images
         id, name = int(images.ids[row]), images.names[row]
-        return Neighbour(self.scan.where(id), distance, images.labels[row], id, name)
+        class_, label = int(images.classes[row]), images.labels[row]
+        if label is None and class_ >= 0:
+            label = class_name(self.scan, class_)
+        return Neighbour(self.scan.where(id), distance, label, id, name)
 
     def _recipe(self, question: _Question) -> Recipe:
         parameters = {

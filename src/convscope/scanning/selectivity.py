@@ -64,12 +64,15 @@ def selectivity(scan: "Scan", layer: str, *, seed: int = 0) -> Selectivity | Non
 
 def class_names(scan: "Scan") -> list[str | None]:
     """What to call the class of each image: as the network does if it has it, else as the source does."""
-    labels = scan.labels
-    images = scan.images
     return [
-        labels[at] if labels is not None and at >= 0 else label
-        for at, label in zip(images.classes.tolist(), images.labels, strict=True)
+        class_name(scan, class_) if class_ >= 0 else label
+        for class_, label in zip(scan.images.classes.tolist(), scan.images.labels, strict=True)
     ]
+
+
+def class_name(scan: "Scan", class_: int) -> str:
+    """The network's name of a class, or its number."""
+    return scan.labels[class_] if scan.labels is not None else str(class_)
 
 
 def _index(means: Doubles) -> Doubles:
