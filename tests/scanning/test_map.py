@@ -84,7 +84,7 @@ def test_a_grid_gives_each_its_cell(photographs_scan: Scan) -> None:
     down, across = found.cells[row].tolist()
     shown = picture.crop((across * 100, down * 100, across * 100 + 100, down * 100 + 100))
     original = _middle(photographs_scan.open(int(found.ids[row])), 100)
-    assert np.abs(np.asarray(shown, float) - original).mean() < 2
+    assert np.abs(np.asarray(shown, float) - original)[1:-1, 1:-1].mean() < 2
 
 
 def _middle(image: torch.Tensor, side: int) -> np.ndarray[Any, Any]:

@@ -19,8 +19,8 @@ Box = tuple[int, int, int, int]
 Mark = Sequence[Any]
 """(x, y, name) of a place to point out, in [0, 1]."""
 
-_COVER = 0.6
-"""By this much of a map its pictures would lie if none were over another."""
+_COVER, _LOOSE = 0.6, 0.25
+"""By this much of a map its pictures would lie if none were over another; the second is of one to zoom into."""
 _DOTS = 0.35
 """How wide a dot is, in shares of the mean distance of images."""
 
@@ -66,7 +66,7 @@ def picture_side(count: int, size: int) -> int:
 
 def scattered_size(count: int, side: int) -> int:
     """Pixels of the square over which so many pictures of that side are scattered."""
-    return max(2 * side, math.ceil(side * math.sqrt(count / _COVER)))
+    return max(2 * side, math.ceil(side * math.sqrt(count / _LOOSE)))
 
 
 def dot_side(count: int, size: int) -> int:

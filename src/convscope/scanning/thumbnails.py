@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from convscope.errors import ImageError
 from convscope.image.write import to_picture
+from convscope.render.text import PAPER
 from convscope.scanning.class_colours import Classes, dot
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _HELD = 32 << 20
 
 
 class Thumbnails:
-    """Squares of the images with these ids, `side` pixels each, in a frame of their class's colour.
+    """Squares of the images with these ids, `side` pixels each, in a frame of their class's colour, or a white line.
 
     They show the middle of a picture. Up to 32 pixels they are what the scan keeps; larger ones are read from the
     files, or enlarged where a file is gone.
@@ -45,10 +46,9 @@ class Thumbnails:
 
     def _drawn(self, row: int) -> Image.Image:
         square = self._read(row).resize((self._side, self._side), Image.Resampling.LANCZOS)
-        if self._classes is not None:
-            around = (0, 0, self._side - 1, self._side - 1)
-            frame = max(1, self._side // 16)
-            ImageDraw.Draw(square).rectangle(around, outline=self._classes.colour(row), width=frame)
+        colour = PAPER if self._classes is None else self._classes.colour(row)
+        frame = 1 if self._classes is None else max(1, self._side // 16)
+        ImageDraw.Draw(square).rectangle((0, 0, self._side - 1, self._side - 1), outline=colour, width=frame)
         return square
 
     def _read(self, row: int) -> Image.Image:
