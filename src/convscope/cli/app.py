@@ -17,6 +17,7 @@ from convscope.cli import (
     patches,
     predict,
     report,
+    scan,
     segment,
     units,
 )
@@ -54,6 +55,7 @@ app.command()(explain.activations)
 app.command()(explain.explain)
 app.command()(segment.segment)
 app.command()(faithfulness.faithfulness)
+app.command()(scan.scan)
 app.command()(patches.patches)
 app.command()(neighbours.neighbours)
 app.command("map")(map.map_command)

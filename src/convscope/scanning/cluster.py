@@ -50,7 +50,9 @@ def run_on_ray(
     if header.source is None:
         raise ImageError("other processes can't read these pictures; scan files, or without ray=")
     with _connected(address) as ray:
-        workers = _workers(ray, network, header, number)
+        # Ray lets go of what nobody holds here, and workers that it starts anew need it again.
+        given = ray.put(network)
+        workers = _workers(ray, network.device.type == "cuda", given, header, number)
         waiting, running = iter(left), dict[Any, tuple[Any, Shard]]()
 
         def give(worker: Any) -> None:
@@ -85,10 +87,9 @@ class ClusterWorker:
         return self._worker.done(shard, self._readers.read(entries), lambda count: None)
 
 
-def _workers(ray: Any, network: Network, header: Header, number: int) -> list[Any]:
-    """As many as the cluster has room for."""
+def _workers(ray: Any, gpu: bool, given: Any, header: Header, number: int) -> list[Any]:
+    """As many as the cluster has room for, given the network; each with a GPU, or with the scan's threads."""
     there = ray.cluster_resources()
-    gpu = network.device.type == "cuda"
     count = int(there.get("GPU", 0)) if gpu else int(there.get("CPU", 1)) // header.threads
     actor = ray.remote(
         num_cpus=min(header.threads, int(there.get("CPU", 1))),
@@ -96,7 +97,6 @@ def _workers(ray: Any, network: Network, header: Header, number: int) -> list[An
         max_restarts=-1,
         max_task_retries=-1,
     )(ClusterWorker)
-    given = ray.put(network)
     return [actor.remote(given, header, number, header.source) for _ in range(max(1, count))]
 
 
