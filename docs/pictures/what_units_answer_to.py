@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 import convscope as cs
 from convscope.image.bundled import PHOTOGRAPHS
 from convscope.image.write import to_picture
-from convscope.plates.patch_plates import layer_plate
 
 HERE = Path(__file__).parent
 PIECE = 150
@@ -37,7 +36,7 @@ def main() -> None:
         cut(pieces)
         layers = ["stem.norm", "blocks.2", "blocks.4", "head.norm"]
         scan = cs.scan(network, pieces, layers=layers, out=Path(folder) / "pieces.scan", engine="torch", workers=0)
-        layer_plate(scan, channels=5).save(HERE / "layer-plate.png")
+        cs.layer_plate(scan, channels=5).save(HERE / "layer-plate.png")
         scan.top_patches("blocks.4", projections=["guided", "deconvnet"], order="selective", limit=3).save(
             HERE / "top-patches.png"
         )

@@ -54,9 +54,11 @@ if TYPE_CHECKING:
     from convscope.plates.checking.check import Check, check
     from convscope.plates.explanation import Explanation, explanation
     from convscope.plates.faithfulness_table import FaithfulnessTable, faithfulness_table
+    from convscope.plates.patch_plates import LayerPlate, layer_page, layer_plate
     from convscope.plates.redo import redo
     from convscope.plates.report import report
     from convscope.progress import Progress
+    from convscope.scanning.patches import TopPatches
     from convscope.scanning.scan import scan
     from convscope.scanning.stored import Scan, open_scan
 
@@ -92,9 +94,11 @@ _HOMES = {
     "plates.checking.check": "Check check",
     "plates.explanation": "Explanation explanation",
     "plates.faithfulness_table": "FaithfulnessTable faithfulness_table",
+    "plates.patch_plates": "LayerPlate layer_page layer_plate",
     "plates.redo": "redo",
     "plates.report": "report",
     "progress": "Progress",
+    "scanning.patches": "TopPatches",
     "scanning.scan": "scan",
     "scanning.stored": "Scan open_scan",
 }
