@@ -110,10 +110,10 @@ class Readers:
     def _by_processes(self, entries: Iterable[Entry]) -> Iterator[Reading]:
         """Entry i goes to process i modulo their number, so that answers come in order without anyone sorting them."""
         left, given, taken = iter(entries), 0, 0
-        if any(reader.is_busy for reader in self._readers):  # with what an iterator that was dropped had given
-            self._stop()
-            self._start()
         readers = self._readers
+        for reader in readers:
+            while reader.is_busy:  # with what an iterator that was dropped had given
+                reader.take()
         for entry in islice(left, AHEAD * len(readers)):
             readers[given % len(readers)].give(entry)
             given += 1
