@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,22 @@ def test_the_same_bits_in_the_same_order_however_many_read(photos: Path, workers
         assert each.image is not None
         assert torch.equal(each.image, exact)
         assert each.size == tuple(read_image(photos / each.entry.name).shape[1:])
+
+
+@processes
+def test_rows_of_tables_are_read_by_processes_and_what_is_in_memory_by_threads(photos: Path, tmp_path: Path) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory.store.clear()
+    files = sorted(photos.iterdir())
+    parquet.write_table(pa.table({"image": [file.read_bytes() for file in files]}), tmp_path / "all.parquet")
+    memory.pipe({f"/photos/{file.name}": file.read_bytes() for file in files})
+    here = readings(open_source(photos), 0)
+    for source in (open_source(tmp_path / "all.parquet"), open_source("memory://photos")):
+        there = readings(source, 2)
+        assert [each.entry for each in there] == [*source.entries()]
+        for one, other in zip(here, there, strict=True):
+            assert same(one, replace(other, entry=one.entry))
 
 
 def test_thumbnails_are_means_over_areas() -> None:

@@ -71,7 +71,11 @@ class Readers:
         if self._workers and self._spec is None:
             self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="reader")
         else:
-            self._start()
+            try:
+                self._start()
+            except BaseException:
+                self._stop()
+                raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -128,8 +132,8 @@ class Readers:
 
     def _start(self) -> None:
         if self._spec is not None and self._workers:
-            new = (Reader(self._spec, self._preparation, self._thumbnail) for _ in range(self._workers))
-            self._readers.extend(new)
+            for _ in range(self._workers):
+                self._readers.append(Reader(self._spec, self._preparation, self._thumbnail))
 
     def _stop(self) -> None:
         for reader in self._readers:
