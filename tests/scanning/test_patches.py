@@ -152,10 +152,10 @@ def test_units_at_a_rectifiers_ceiling_are_told_of(photographs_scan: Scan) -> No
 @pytest.fixture
 def little(tmp_path: Path) -> tuple[cs.Network, Path, Path]:
     """A network of which one channel never answers, pictures, and where their scan is."""
-    module = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2))
-    with torch.no_grad():
-        module[0].bias.copy_(torch.tensor([0.0, 0.0, -100.0]))
-        module[0].weight.copy_(torch.ones(3, 1, 3, 3))
+    convolution = nn.Conv2d(1, 3, 3, padding=1)
+    convolution.weight.data = torch.ones(3, 1, 3, 3)
+    convolution.bias = nn.Parameter(torch.tensor([0.0, 0.0, -100.0]))
+    module = nn.Sequential(convolution, nn.ReLU(), nn.AvgPool2d(2))
     network = cs.Network(module, input_size=16, channels=1, head="none", fit="resize")
     folder = tmp_path / "pictures"
     folder.mkdir()

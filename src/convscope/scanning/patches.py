@@ -23,6 +23,7 @@ from convscope.scanning.tiles import Patch, Tile, draw_tiles, openings
 if TYPE_CHECKING:
     from convscope.scanning.header import ScannedLayer
     from convscope.scanning.stored import Scan
+    from convscope.scanning.summary import Top
 
 Order = Literal["strongest", "selective", "index"]
 CELL = 72
@@ -157,7 +158,8 @@ def top_patches(
     parameters: dict[str, JSON] = {
         "layer": scanned.name, "channel": channels, "k": k or kept, "projections": tuple(projections), "smooth": smooth,
     }  # fmt: skip
-    found = tuple(_patches(scan, scanned, view, each, k or kept) for each in channels)
+    top = scan.top(scanned.name)
+    found = tuple(_patches(scan, view, top, each, k or kept) for each in channels)
     return TopPatches(
         layer=scanned.name,
         channels=channels,
@@ -204,8 +206,7 @@ def ranked(scan: "Scan", layer: str, order: Order) -> list[int]:
     return [int(each) for each in np.argsort(-strongest, kind="stable")]
 
 
-def _patches(scan: "Scan", layer: "ScannedLayer", view: View, channel: int, k: int) -> tuple[Patch, ...]:
-    top = scan.top(layer.name)
+def _patches(scan: "Scan", view: View, top: "Top", channel: int, k: int) -> tuple[Patch, ...]:
     found = []
     for value, image, (row, column) in zip(
         top.values[channel, :k].tolist(),

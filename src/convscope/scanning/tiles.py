@@ -19,7 +19,7 @@ from convscope.scanning.crops import Cut, View, crop, placement_of, worded
 if TYPE_CHECKING:
     from convscope.scanning.stored import Scan
 
-_BATCH = 16
+_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def draw_tiles(
 ) -> list[Tile]:
     """Tiles of patches of one layer, in their order, the longer side `cell` pixels.
 
-    Each photograph is opened once and let go of; at most 16 prepared images are held. In the place of one that is gone,
+    Each photograph is opened once and let go of; few are held prepared at a time. In the place of one that is gone,
     or is of another size than when it was scanned, stands a grey tile with its name.
     """
     work = _Work(scan, layer, View.of(scan.network, layer), patches, tuple(projections), smooth, cell)
@@ -97,14 +97,7 @@ class _Work:
         opened = self._open(image)
         if opened is None:
             for index in members:
-                size = Cut.of(
-                    self.view,
-                    self.patches[index].place,
-                    placement_of(self.scan.network, self.view.input_size),
-                    cell=self.cell,
-                ).size
-                name = self.patches[index].path.rpartition("/")[2]
-                self.photographs[index] = gone = worded(size, ("gone:", name))
+                self.photographs[index] = gone = self._gone(self.patches[index])
                 self.projected[index] = dict.fromkeys(self.rules, gone)
             return
         picture, size = to_picture(opened), (opened.shape[-2], opened.shape[-1])
@@ -132,11 +125,15 @@ class _Work:
 
     def _open(self, image: int) -> Tensor | None:
         """The picture as it was scanned; None if it is gone, can't be read any more or has another size."""
-        row = self.scan.images.row(image)
-        if self.scan.images.removed[row]:
-            return None
+        height, width = self.scan.images.sizes[self.scan.images.row(image)].tolist()
         try:
             opened = self.scan.open(image)
         except ImageError:
             return None
-        return opened if tuple(opened.shape[-2:]) == tuple(self.scan.images.sizes[row].tolist()) else None
+        return opened if opened.shape[-2:] == (height, width) else None
+
+    def _gone(self, patch: Patch) -> Image.Image:
+        """A tile of the right size that says whose place it keeps."""
+        placement = placement_of(self.scan.network, self.view.input_size)
+        size = Cut.of(self.view, patch.place, placement, cell=self.cell).size
+        return worded(size, ("gone:", patch.path.rpartition("/")[2]))
