@@ -24,7 +24,7 @@ def little_network(seed: int = 0) -> cs.Network:
             nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(6, 10, 3, padding=1), nn.ReLU(),
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(10, 7),
         )  # fmt: skip
-    return cs.Network(module, input_size=24, fit="resize")
+    return cs.Network(module, input_size=24, fit="resize", labels=[f"class {index}" for index in range(7)])
 
 
 def little_pictures(folder: Path, count: int, *, first: int = 0) -> Path:

@@ -32,6 +32,7 @@ from convscope.image.recipe import Input, Recipe
 from convscope.image.write import read_recipe
 from convscope.network.network import Network
 from convscope.network.zoo.again import harmless, load_again
+from convscope.plates import redo_scans
 from convscope.plates.explanation import explanation
 from convscope.plates.faithfulness_table import faithfulness_table
 from convscope.render.result import Pictured
@@ -95,8 +96,9 @@ def redo(
         The picture has no recipe, or its network, weights or inputs are not those of the recipe.
     """
     recipe = read_recipe(picture)
-    if recipe.method not in METHODS:
-        raise RecipeError(f"made by {recipe.method!r}, which can't be redone here; {nearest(recipe.method, METHODS)}")
+    known = {*METHODS, *redo_scans.METHODS}
+    if recipe.method not in known:
+        raise RecipeError(f"made by {recipe.method!r}, which can't be redone here; {nearest(recipe.method, known)}")
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(recipe.threads)
@@ -119,7 +121,8 @@ def _result(recipe: Recipe, folder: Path, source: str | None, network: str | Non
         options["batch"] = recipe.batch
     beside = options.pop("beside", [])
     networks = []
-    if recipe.network is not None:
+    of_scan = recipe.method in redo_scans.METHODS
+    if recipe.network is not None and not of_scan:
         names = [network or harmless(recipe.network), *(harmless(each["network"]) for each in beside)]
         checksums = [recipe.weights, *(each["weights"] for each in beside)]
         networks = [
@@ -131,6 +134,10 @@ def _result(recipe: Recipe, folder: Path, source: str | None, network: str | Non
               for given, (_, image) in zip(recipe.inputs, found, strict=True)]  # fmt: skip
     for given, (place, _) in zip(recipe.inputs[1:], found[1:], strict=True):
         options = {name: _with_place(value, str(given.name), place) for name, value in options.items()}
+    if of_scan:
+        del options["scan"]
+        scan = redo_scans.find_scan(recipe, folder, source, network, weights)
+        return redo_scans.METHODS[recipe.method](scan, images, options)
     return METHODS[recipe.method](networks, images, options)
 
 
