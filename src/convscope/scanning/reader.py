@@ -23,8 +23,6 @@ from convscope.image.sources import Entry
 from convscope.scanning.picture import Reading, unread
 from convscope.scanning.slots import Slots, slot_bytes, slots_file
 
-AHEAD = 6
-"""Pictures that a process may read before the first of them is taken."""
 SECONDS = 60.0
 """What a picture may take."""
 _SECONDS_TO_START = 300.0
@@ -46,19 +44,23 @@ class _Task:
 
 
 class Reader:
-    """One process that reads the entries it is given, in their order; where it dies another takes its place."""
+    """One process that reads the entries it is given, in their order; where it dies another takes its place.
 
-    def __init__(self, spec: Mapping[str, JSON], preparation: Preparation, thumbnail: int) -> None:
+    It has memory for `ahead` pictures that were given and not taken.
+    """
+
+    def __init__(self, spec: Mapping[str, JSON], preparation: Preparation, thumbnail: int, ahead: int) -> None:
         rows, columns = preparation.input_size
         shape = (preparation.channels, rows, columns)
-        self._file = slots_file(AHEAD * slot_bytes(shape, thumbnail))
-        self._slots = Slots(self._file.fileno(), shape, thumbnail, AHEAD)
+        self._file = slots_file(ahead * slot_bytes(shape, thumbnail))
+        self._slots = Slots(self._file.fileno(), shape, thumbnail, ahead)
+        self._ahead = ahead
         self._how: dict[str, JSON] = {
             "source": spec,
             "preparation": preparation.to_json(),
             "file": self._file.fileno(),
             "thumbnail": thumbnail,
-            "slots": AHEAD,
+            "slots": ahead,
         }
         self._tasks: deque[_Task] = deque()
         self._given = 0
@@ -73,8 +75,8 @@ class Reader:
         return bool(self._tasks)
 
     def give(self, entry: Entry) -> None:
-        """Have an entry read; at most AHEAD before the first is taken."""
-        task = _Task(self._given % AHEAD, entry)
+        """Have an entry read; at most `ahead` before the first is taken."""
+        task = _Task(self._given % self._ahead, entry)
         self._given += 1
         self._tasks.append(task)
         self._send([task.slot, entry.name])

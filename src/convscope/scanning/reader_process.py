@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import IO, Any
 
+_LONGEST_REASON = 500
+
 
 def main() -> None:
     """Read until there are no more tasks."""
@@ -56,4 +58,5 @@ def _serve(tasks: Iterable[bytes], answers: IO[str]) -> None:
         if reading.image is not None and reading.thumbnail is not None:
             slots.image(slot)[:] = reading.image.numpy()
             slots.thumbnail(slot)[:] = reading.thumbnail.numpy()
-        answer(size=reading.size, reason=reading.reason)
+        # More than the pipe holds would have both wait for one another.
+        answer(size=reading.size, reason=reading.reason and reading.reason[:_LONGEST_REASON])

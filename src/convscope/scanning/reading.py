@@ -14,13 +14,19 @@ from convscope.image.preparation import Preparation
 from convscope.image.source.dataset import DatasetSource
 from convscope.image.sources import Entry, Source
 from convscope.scanning.picture import Loader, Reading, read_entry
-from convscope.scanning.reader import AHEAD, Reader
+from convscope.scanning.reader import Reader
+from convscope.scanning.slots import slot_bytes
 
 __all__ = ["Readers", "Reading"]
 
 
+# Together the processes read some batches ahead, so that none waits while the network runs.
+_AHEAD, _MOST_A_WORKER, _LEAST_A_WORKER = 192, 48, 4
+_BYTES_A_WORKER = 2**25
+
+
 class Readers:
-    """What reads the entries of a source; a context manager.
+    """What reads the entries of a source, some batches ahead of what is done with them; a context manager.
 
     Parameters
     ----------
@@ -64,6 +70,7 @@ class Readers:
         self._source, self._preparation, self._loader, self._thumbnail = source, preparation, loader, thumbnail
         self._spec = source.spec if loader is None and os.name == "posix" and sys.executable else None
         self._workers = workers
+        self._ahead = _ahead(preparation, thumbnail, workers)
         self._readers: list[Reader] = []
         self._pool: ThreadPoolExecutor | None = None
 
@@ -84,7 +91,7 @@ class Readers:
             self._pool.shutdown(cancel_futures=True)
 
     def read(self, entries: Iterable[Entry]) -> Iterator[Reading]:
-        """The readings of the entries, in their order; reads a few pictures a worker ahead.
+        """The readings of the entries, in their order.
 
         One iterator at a time: a new one ends what the last has left. What is wrong with a picture is the reason in
         its reading; an error is raised only where no picture can be read, as when the source is gone.
@@ -118,7 +125,7 @@ class Readers:
         for reader in readers:
             while reader.is_busy:  # with what an iterator that was dropped had given
                 reader.take()
-        for entry in islice(left, AHEAD * len(readers)):
+        for entry in islice(left, self._ahead * len(readers)):
             readers[given % len(readers)].give(entry)
             given += 1
         while taken < given:
@@ -133,9 +140,16 @@ class Readers:
     def _start(self) -> None:
         if self._spec is not None and self._workers:
             for _ in range(self._workers):
-                self._readers.append(Reader(self._spec, self._preparation, self._thumbnail))
+                self._readers.append(Reader(self._spec, self._preparation, self._thumbnail, self._ahead))
 
     def _stop(self) -> None:
         for reader in self._readers:
             reader.close()
         self._readers.clear()
+
+
+def _ahead(preparation: Preparation, thumbnail: int, workers: int) -> int:
+    """How many pictures each of so many workers reads ahead."""
+    shape = (preparation.channels, *preparation.input_size)
+    most = min(_MOST_A_WORKER, _AHEAD // max(1, workers), _BYTES_A_WORKER // slot_bytes(shape, thumbnail))
+    return max(_LEAST_A_WORKER, most)
