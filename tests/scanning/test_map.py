@@ -99,14 +99,14 @@ def _middle(image: torch.Tensor, side: int) -> np.ndarray[Any, Any]:
 @pytest.mark.parametrize("options", [{}, {"dots": True}, {"dots": True, "marks": [(0.5, 0.5, "here")]}])
 def test_pictures_show_every_class_and_name_it(digits_map: Map, options: dict[str, Any]) -> None:
     picture = digits_map.picture(size=600, **options)
-    assert picture.width == 600
-    assert picture.height > 600
-    colours = {colour for _, colour in picture.crop((0, 0, 600, 600)).getcolors(1 << 24) or []}
+    assert digits_map.classes is not None
+    strip = legend(digits_map.classes.entries, picture.width)
+    assert 600 - 20 <= max(picture.width, picture.height - strip.height) <= 600
+    lower = picture.height - strip.height
+    assert picture.crop((0, lower, picture.width, picture.height)).tobytes() == strip.tobytes()
+    colours = {colour for _, colour in picture.crop((0, 0, picture.width, lower)).getcolors(1 << 24) or []}
     if not options:
         assert set(COLOURS[:10]) <= colours
-    strip = legend(digits_map.classes.entries, 600) if digits_map.classes else None
-    assert strip is not None
-    assert picture.crop((0, 600, 600, picture.height)).tobytes() == strip.tobytes()
 
 
 def test_pictures_are_the_same_each_time(digits_scan: Scan, digits_map: Map) -> None:
@@ -131,6 +131,19 @@ def test_any_box_of_a_scene_is_a_part_of_the_whole() -> None:
         for upper in range(0, scene.height, 37):
             box = (11, upper, scene.width, min(scene.height, upper + 37))
             assert scene.draw(box).tobytes() == whole.crop(box).tobytes()
+
+
+def test_empty_edges_are_cut_off_and_spots_stay_on_their_pictures() -> None:
+    places = np.array([[0.0, 0.4], [1.0, 0.6], [0.5, 0.5]])
+
+    def square(row: int) -> Image.Image:
+        return Image.new("RGB", (20, 20), ((200, 0, 0), (0, 200, 0), (0, 0, 200))[row])
+
+    scene = scattered(places, 200, 20, square)
+    whole = scene.draw()
+    assert whole.size == (200, 56)
+    assert [whole.getpixel(scene.spot(place)) for place in places] == [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
+    assert scene.spot((0.5, 0.0)) == (100, 0)
 
 
 def test_removed_pictures_are_left_out(tmp_path: Path) -> None:

@@ -175,8 +175,13 @@ def test_beyond_the_limit_a_sample_is_fitted_and_the_rest_placed() -> None:
 def test_a_watcher_is_told_of_each_ten_steps_and_can_stop() -> None:
     codes, _ = clusters(60)
     seen: list[int] = []
+
+    def watch(progress: Progress) -> bool:
+        seen.append(progress.done)
+        return progress.done < 30
+
     with pytest.raises(cs.Cancelled, match="after 30 of 750"):
-        project(codes, progress=lambda progress: (seen.append(progress.done), progress.done < 30)[1])
+        project(codes, progress=watch)
     assert seen == [10, 20, 30]
 
 

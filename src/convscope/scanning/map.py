@@ -77,7 +77,7 @@ class Map(Pictured):
         return found[0] if codes.ndim == 1 else found
 
     def picture(self, *, size: int = 2048, dots: bool = False, marks: Sequence[Mark] = ()) -> Image.Image:
-        """The map, its longer side `size` pixels, and a legend below it where it is coloured.
+        """The map, its longer side `size` pixels or a little less, and a legend below it where it is coloured.
 
         `dots` draws a dot for each picture, with the names of the classes where most of them are, instead of the
         picture itself. `marks` are places to point out, (x, y, name) each. Where pictures lie so thick that some
@@ -152,7 +152,7 @@ class Map(Pictured):
             across = int(self.cells.max()) + 1
             side = side or max(4, (size or 0) // across)
             return gridded(self.cells, side, Thumbnails(self.scan, self.ids, side, self.classes))
-        side = side or picture_side(count, size or 0)
+        side = side or picture_side(self.positions, size or 0)
         square = Thumbnails(self.scan, self.ids, side, self.classes)
         return scattered(self.positions, size or scattered_size(count, side), side, square)
 

@@ -21,6 +21,8 @@ Mark = Sequence[Any]
 
 _COVER, _LOOSE = 0.6, 0.25
 """By this much of a map its pictures would lie if none were over another; the second is of one to zoom into."""
+_SHOWN = 0.9
+"""The share of the pictures that should be drawn, for which they are made smaller to half their size."""
 _DOTS = 0.35
 """How wide a dot is, in shares of the mean distance of images."""
 
@@ -29,7 +31,8 @@ _DOTS = 0.35
 class Scene:
     """Squares on a sheet of `width` × `height` pixels, all of one `side`, the lowest first.
 
-    `rows` (m,) of the map are drawn at `left`, `top` (m,) by `square`, which gives the picture for a row.
+    `rows` (m,) of the map are drawn at `left`, `top` (m,) by `square`, which gives the picture for a row. The sheet is
+    cut from one of `full` (width, height) pixels, `cut` of them from its left and upper edge.
     """
 
     width: int
@@ -39,6 +42,8 @@ class Scene:
     left: NDArray[np.int64]
     top: NDArray[np.int64]
     square: Callable[[int], Image.Image]
+    full: tuple[int, int]
+    cut: tuple[int, int] = (0, 0)
 
     def draw(self, box: Box | None = None) -> Image.Image:
         """What lies in a box of the sheet; all of it by default."""
@@ -52,16 +57,22 @@ class Scene:
         return sheet
 
     def spot(self, place: Sequence[float]) -> tuple[int, int]:
-        """Where a place in [0, 1] lies on the sheet, in pixels."""
+        """Where a place in [0, 1] lies on the sheet, in pixels; at its edge if it was cut off."""
         x, y = (
-            _inner(extent, self.side, np.array(at)) for extent, at in ((self.width, place[0]), (self.height, place[1]))
+            int(_inner(full, self.side, np.array(at))) + self.side // 2 - cut
+            for full, cut, at in zip(self.full, self.cut, place, strict=True)
         )
-        return int(x) + self.side // 2, int(y) + self.side // 2
+        return min(max(x, 0), self.width - 1), min(max(y, 0), self.height - 1)
 
 
-def picture_side(count: int, size: int) -> int:
-    """Pixels of a picture where so many are scattered over a square of `size`."""
-    return max(8, min(round(size * math.sqrt(_COVER / count)), size // 6))
+def picture_side(places: Places, size: int) -> int:
+    """Pixels of a picture where they are scattered over a square of `size`: smaller where they lie in heaps."""
+    largest = max(8, min(round(size * math.sqrt(_COVER / len(places))), size // 6))
+    for share in (1.0, 0.8, 0.65):
+        side = max(8, round(largest * share))
+        if len(stacking(places, side / (size - side))) >= _SHOWN * len(places):
+            return side
+    return max(8, largest // 2)
 
 
 def scattered_size(count: int, side: int) -> int:
@@ -90,14 +101,19 @@ def gridded(cells: NDArray[np.int64], side: int, square: Callable[[int], Image.I
     """Pictures in their cells (n, 2), edge to edge."""
     rows, columns = (cells.max(axis=0) + 1).tolist()
     order = np.arange(len(cells))
-    return Scene(columns * side, rows * side, side, order, cells[:, 1] * side, cells[:, 0] * side, square)
+    size = (columns * side, rows * side)
+    return Scene(*size, side, order, cells[:, 1] * side, cells[:, 0] * side, square, size)
 
 
 def _placed(
     places: Places, rows: NDArray[np.int64], size: int, side: int, square: Callable[[int], Image.Image]
 ) -> Scene:
     corners = _inner(size, side, places[rows])
-    return Scene(size, size, side, rows, corners[:, 0], corners[:, 1], square)
+    # What is empty all along an edge is cut off.
+    cut = corners.min(axis=0)
+    width, height = (corners.max(axis=0) - cut + side).tolist()
+    left, top = (corners - cut).T
+    return Scene(width, height, side, rows, left, top, square, (size, size), (int(cut[0]), int(cut[1])))
 
 
 def _inner(extent: int, side: int, places: NDArray[Any]) -> NDArray[np.int64]:
