@@ -14,9 +14,7 @@ import convscope as cs
 from convscope.image.bundled import PHOTOGRAPHS
 from convscope.image.write import to_picture
 from convscope.render.curves import Curve, curves
-from convscope.scanning.map import map_of
 from convscope.scanning.neighbourhood import knn_accuracy
-from convscope.scanning.scan import scan
 
 HERE = Path(__file__).parent
 CROPS = 14
@@ -36,13 +34,13 @@ def photographs(folder: Path) -> None:
         (folder / "parts" / name).mkdir(parents=True)
         for at in range(CROPS):
             to_picture(_part(image, random)).save(folder / "parts" / name / f"{at:02}.png")
-    found = scan(cs.load("efficientnet-lite0"), folder / "parts", layers=["flatten"], out=folder / "parts.scan")
-    map_of(found, colour=None).save(HERE / "map-scatter.png", size=1400)
-    map_of(found, layout="grid").save(HERE / "map-grid.png", size=760)
+    found = cs.scan(cs.load("efficientnet-lite0"), folder / "parts", layers=["flatten"], out=folder / "parts.scan")
+    found.map(colour=None).save(HERE / "map-scatter.png", size=1400)
+    found.map(layout="grid").save(HERE / "map-grid.png", size=760)
 
 
 def _part(image: Tensor, random: np.random.Generator) -> Tensor:
-    side = int(random.integers(90, 280))
+    side = int(random.integers(90, min(280, *image.shape[-2:])))
     top, left = (int(random.integers(0, extent - side + 1)) for extent in image.shape[-2:])
     return image[:, top : top + side, left : left + side]
 
@@ -50,8 +48,8 @@ def _part(image: Tensor, random: np.random.Generator) -> Tensor:
 def digits(folder: Path) -> None:
     """Digits that a small network was not trained on, and how well each of its layers tells them apart."""
     network, images, labels = trained()
-    found = scan(network, list(zip(images, labels.tolist(), strict=True)), out=folder / "digits.scan")
-    mapped = map_of(found)
+    found = cs.scan(network, list(zip(images, labels.tolist(), strict=True)), out=folder / "digits.scan")
+    mapped = found.map()
     mapped.save(HERE / "map-digits.png", size=900, dots=True)
     kinds = found.images.classes.tolist()
     layers = list(found.layers)
@@ -83,9 +81,9 @@ def trained() -> tuple[cs.Network, Tensor, Tensor]:
     module = nn.Sequential(layers)
     optimizer = torch.optim.Adam(module.parameters(), lr=2e-3)
     for _ in range(12):
-        for batch in torch.randperm(1200).split(64):
+        for batch in torch.split(torch.randperm(1200), 64):
             optimizer.zero_grad()
-            F.cross_entropy(module(images[batch]), labels[batch]).backward()
+            torch.autograd.backward(F.cross_entropy(module(images[batch]), labels[batch]))
             optimizer.step()
     names = [str(digit) for digit in range(10)]
     return cs.Network(module, input_size=16, channels=1, fit="resize", labels=names), images[1200:], labels[1200:]
