@@ -23,6 +23,9 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.accuracy
 	$(BIN)/python -m benchmarks.check
 	$(BIN)/python -m benchmarks.occlusion
+	$(BIN)/python -m benchmarks.scan
+	$(BIN)/python -m benchmarks.neighbours
+	$(BIN)/python -m benchmarks.maps
 
 clean:
 	rm -rf $(VENV) demo build dist
@@ -32,7 +35,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[photos,segment]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[photos,segment,scan]'
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt requirements-dev.txt | $(VENV)/bin/python

@@ -7,33 +7,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import convscope as cs
-from convscope.image.bundled import PHOTOGRAPHS
-from convscope.image.write import to_picture
+from convscope.plates.pieces import write_pieces
 
 HERE = Path(__file__).parent
-PIECE = 150
-MOST = 4
-
-
-def cut(folder: Path) -> None:
-    """Pieces of all bundled photographs, side by side, each about 150 pixels wide and high or more."""
-    for name in PHOTOGRAPHS:
-        photograph = cs.read_image(name)
-        height, width = photograph.shape[-2:]
-        rows, columns = (min(MOST, max(1, side // PIECE)) for side in (height, width))
-        for row in range(rows):
-            for column in range(columns):
-                top, bottom = (height * each // rows for each in (row, row + 1))
-                left, right = (width * each // columns for each in (column, column + 1))
-                to_picture(photograph[:, top:bottom, left:right]).save(folder / f"{name}-{row}-{column}.png")
 
 
 def main() -> None:
     network = cs.load("efficientnet-lite0")
     with TemporaryDirectory() as folder:
         pieces = Path(folder) / "pieces"
-        pieces.mkdir()
-        cut(pieces)
+        write_pieces(pieces)
         layers = ["stem.norm", "blocks.2", "blocks.4", "head.norm"]
         scan = cs.scan(network, pieces, layers=layers, out=Path(folder) / "pieces.scan", engine="torch", workers=0)
         cs.layer_plate(scan, channels=5).save(HERE / "layer-plate.png")

@@ -16,6 +16,7 @@ from convscope.cli.options import (
     file_name,
     load_network,
     say,
+    write,
 )
 from convscope.cli.progress import bar
 
@@ -49,12 +50,16 @@ def demo(
     image: Annotated[str, typer.Option(help="A picture file, or a bundled photograph.")] = "chelsea",
     network: NetworkName = DEFAULT_NETWORK,
 ) -> None:
-    """The main job on a bundled photograph with the bundled network: a report to open in a browser."""
+    """The main jobs on bundled photographs with the bundled network: a report to open in a browser, and a scan.
+
+    The scan is of pieces of all bundled photographs, so that there is something to rank: what units answer to, a map.
+    """
     net = load_network(network)
     for each in net.predict(net.read(image), top=3):
         typer.echo(f"{each.probability:7.2%}  {each.label}")
     path = out / file_name(image, "report", suffix=".html")
     _write_report(net, image, path)
+    _look_at_pieces(net, out)
     typer.echo(f"Open {path.resolve()} in a browser.")
 
 
@@ -73,6 +78,19 @@ def redo(
     for warning in make(picture, path, source=source, network=network, weights=given):
         say(warning)
     typer.echo(str(path))
+
+
+def _look_at_pieces(network: "Network", out: Path) -> None:
+    """What a scan of pieces of the bundled photographs shows, where the extra for it is installed."""
+    from convscope.errors import MissingExtra
+    from convscope.plates.pieces import look_at_pieces
+
+    try:
+        with bar("scanning") as watcher:
+            for name, each in look_at_pieces(network, out, progress=watcher):
+                write(each, out / f"{name}.png")
+    except MissingExtra as error:
+        say(str(error))
 
 
 def _write_report(
