@@ -162,7 +162,8 @@ def _t_sne(components: Positions, start: NDArray[np.float64], perplexity: float,
         steps.done(_EVERY)
         return False
 
-    threads = torch.get_num_threads()
+    # Threads that have little to do mostly wait for one another.
+    threads = min(torch.get_num_threads(), max(1, len(components) // 1000))
     exact = len(components) <= _EXACT
     affinities = affinity.PerplexityBasedNN(
         components,
