@@ -55,14 +55,14 @@ class Normalization:
         return cls(tuple(mean) if mean else None, tuple(std) if std else None, (low, high), channel_order)
 
     def __call__(self, batch: Tensor) -> Tensor:
-        """A batch `(N, C, H, W)` in [0, 1] as the module is fed it."""
-        if self.channel_order == "BGR":
-            batch = batch.flip(-3)
+        """A batch `(N, C, H, W)` in [0, 1] as the module is fed it; never the batch itself."""
         low, high = self.value_range
-        if (low, high) != (0, 1):
-            batch = batch * (high - low) + low
+        fed = batch.flip(-3) if self.channel_order == "BGR" else batch
+        fed = fed * (high - low)
+        if low:
+            fed += low
         if self.mean is not None:
-            batch = batch - batch.new_tensor(self.mean)[:, None, None]
+            fed -= fed.new_tensor(self.mean)[:, None, None]
         if self.std is not None:
-            batch = batch / batch.new_tensor(self.std)[:, None, None]
-        return batch
+            fed /= fed.new_tensor(self.std)[:, None, None]
+        return fed

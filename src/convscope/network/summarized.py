@@ -102,7 +102,9 @@ class Summarizer:
     def __call__(self, images: Tensor) -> tuple[Answers, dict[str, Summed]]:
         """The answers to a batch `(N, C, H, W)` (of no use unless `whole`), and each layer summed up."""
         count = len(images)
-        fed = self._network.feed(torch.cat([images, images.new_zeros(self.batch - count, *images.shape[1:])]))
+        if count < self.batch:
+            images = torch.cat([images, images.new_zeros(self.batch - count, *images.shape[1:])])
+        fed = self._network.feed(images)
         if self._engine is None:
             output, kept = self._network.run_fed(fed, tuple(self._layers.values()), whole=self._whole)
             sums = {

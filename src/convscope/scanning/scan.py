@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -91,8 +91,16 @@ def scan(
     """
     folder = Path(out)
     opened = open_source(source)
-    with _locked(folder):
-        header = _begun(folder, network, opened, layers, k, engine)
+    # Processes take a while to start: they do so while the rest is made ready.
+    readers = Readers(
+        opened,
+        network.preparation,
+        workers=_workers(workers, len(opened.entries())) if ray is None else 0,
+        loader=network.loader,
+        thumbnail=THUMBNAIL,
+    )
+    with _locked(folder), readers:
+        header, tried = _begun(folder, network, opened, layers, k, engine)
         header = _brought_up_to_date(folder, header, opened)
         left = [_Left(number, Store(folder, number), header) for number in range(len(header.passes))]
         steps = Steps(sum(shard.count for each in left for shard in each.shards), progress)
@@ -100,13 +108,21 @@ def scan(
             if not each.shards:
                 continue
             if ray is None:
-                _run_here(folder, network, header, opened, each, workers, steps)
+                with _threads(header.threads):
+                    worker = Worker(network, header, each.number, tried if each.number == 0 else None)
+                _run_here(folder, header, readers, worker, each, steps)
             else:
                 from convscope.scanning.cluster import run_on_ray
 
                 run_on_ray(ray, folder, network, header, each.number, each.store, each.shards, steps)
             each.store.finish()
     return Scan(folder, network, opened)
+
+
+def _workers(asked: int | None, pictures: int) -> int:
+    if asked is not None:
+        return asked
+    return (os.cpu_count() or 1) if pictures >= _WORTH_WORKERS else 0
 
 
 @dataclass(frozen=True)
@@ -123,21 +139,33 @@ class _Left:
         return [each for each in shards(self.header.parts, self.header.shard) if each.number not in self.store.done]
 
 
-def _locked(folder: Path) -> AbstractContextManager[Any]:
-    """Nobody else scans into the folder meanwhile; whoever dies lets go of it. Raises ConvscopeError."""
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Nobody else scans into the folder meanwhile; whoever dies lets go of it. Raises ConvscopeError.
+
+    A folder that was made and got no scan goes again.
+    """
     if folder.exists() and not folder.is_dir():
         raise ConvscopeError(f"{str(folder)!r} is a file; expected a folder to keep the scan in")
     if folder.is_dir() and not (folder / FILE).exists() and {each.name for each in folder.iterdir()} - {_LOCK, "plan"}:
         raise ConvscopeError(f"{str(folder)!r} holds other things than a scan; name a new folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / _LOCK, timeout=0).acquire()
+        lock = FileLock(folder / _LOCK, timeout=0).acquire()
     except Timeout as error:
         raise ConvscopeError(
             f"something else is scanning into {str(folder)!r}; wait for it, or name another"
         ) from error
     except OSError as error:
         raise ImageError(f"can't write {str(folder)!r}: {error.strerror or error}") from error
+    try:
+        with lock:
+            yield
+    finally:
+        if not (folder / FILE).exists():
+            with suppress(OSError):
+                (folder / _LOCK).unlink(missing_ok=True)
+                folder.rmdir()
 
 
 # What is to be done
@@ -145,8 +173,11 @@ def _locked(folder: Path) -> AbstractContextManager[Any]:
 
 def _begun(
     folder: Path, network: Network, source: Source, layers: Sequence[str] | None, k: int | None, engine: EngineName
-) -> Header:
-    """The header of the scan that is there, or of a new one, with a pass for layers that it lacks."""
+) -> tuple[Header, Summarizer | None]:
+    """The header of the scan that is there, or of a new one, with a pass for layers that it lacks.
+
+    With a new one, what sums up the layers of its first pass, which was made to try engines.
+    """
     if not (folder / FILE).exists():
         return _new(
             network, source, stage_ends(network) if layers is None else layers, STRONGEST if k is None else k, engine
@@ -161,10 +192,12 @@ def _begun(
         raise ConvscopeError(f"the scan {str(folder)!r} was made by {header.engine}; got engine={engine!r}")
     known = header.layers
     lacking = [each for each in _described(network, layers or [], len(header.passes)) if each.name not in known]
-    return replace(header, passes=(*header.passes, tuple(lacking))) if lacking else header
+    return (replace(header, passes=(*header.passes, tuple(lacking))) if lacking else header), None
 
 
-def _new(network: Network, source: Source, layers: Sequence[str], k: int, engine: EngineName) -> Header:
+def _new(
+    network: Network, source: Source, layers: Sequence[str], k: int, engine: EngineName
+) -> tuple[Header, Summarizer]:
     if k < 1:
         raise ConvscopeError(f"got k={k}; expected how many images to keep of each channel, at least 1")
     if not layers:
@@ -178,7 +211,7 @@ def _new(network: Network, source: Source, layers: Sequence[str], k: int, engine
         engine=engine,
         images=len(source.entries()),
     )
-    return Header(
+    header = Header(
         network=network.name,
         weights=network.weights_sha256,
         feeding=network.feeding,
@@ -193,6 +226,7 @@ def _new(network: Network, source: Source, layers: Sequence[str], k: int, engine
         version=__version__,
         passes=(described,),
     )
+    return header, trial
 
 
 def _shard(batch: int) -> int:
@@ -203,10 +237,11 @@ def _shard(batch: int) -> int:
 def _described(network: Network, layers: Sequence[str], number: int) -> tuple[ScannedLayer, ...]:
     """Layers by the names they were asked for, each once."""
     found: dict[str, ScannedLayer] = {}
+    known = network.layers
     for name in layers:
         check_summable(network, name)
-        own = network.layers[name]
-        called = tuple(each for each in network.layers.names if network.layers[each].name == own.name)
+        own = known[name]
+        called = tuple(each for each in known.names if known[each].name == own.name)
         found.setdefault(own.name, ScannedLayer(name, own.shape, number, called))
     return tuple(found.values())
 
@@ -236,18 +271,24 @@ def _brought_up_to_date(folder: Path, header: Header, source: Source) -> Header:
 # Doing it
 
 
-def _run_here(
-    folder: Path, network: Network, header: Header, source: Source, left: _Left, workers: int | None, steps: Steps
-) -> None:
+def _run_here(folder: Path, header: Header, readers: Readers, worker: Worker, left: _Left, steps: Steps) -> None:
     """Do the shards that are left one after another, reading ahead."""
-    pictures = sum(shard.count for shard in left.shards)
-    if workers is None:
-        workers = (os.cpu_count() or 1) if pictures >= _WORTH_WORKERS else 0
-    worker = Worker(network, header, left.number)
-    with Readers(source, network.preparation, workers=workers, loader=network.loader, thumbnail=THUMBNAIL) as readers:
+    # Torch's threads wait for each other, and keep the cores busy with it while another engine needs them.
+    with _threads(header.threads if engine_kind(header.engine) == "torch" else 1):
         readings = readers.read(_entries(folder, left.shards))
         for shard in left.shards:
             left.store.commit(worker.done(shard, islice(readings, shard.count), steps.done))
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Torch on so many threads."""
+    usual = torch.get_num_threads()
+    try:
+        torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(usual)
 
 
 def _entries(folder: Path, left: Iterable[Shard]) -> Iterator[Entry]:

@@ -35,13 +35,14 @@ _NOT_FINITE = "the network answers it with NaN or infinity"
 class Worker:
     """Does the shards of one pass, that of this `number`, always in the same way.
 
-    The first pass keeps what is known of the pictures, too; the others keep codes alone.
+    The first pass keeps what is known of the pictures, too; the others keep codes alone. `summarizer`, if there is one
+    already, is one of that pass.
     """
 
-    def __init__(self, network: Network, header: Header, number: int) -> None:
+    def __init__(self, network: Network, header: Header, number: int, summarizer: Summarizer | None = None) -> None:
         self._header, self._first, self._layers = header, number == 0, header.passes[number]
         self._answers = min(ANSWERS, header.classes or 0) if self._first else 0
-        self._summarizer = Summarizer(
+        self._summarizer = summarizer or Summarizer(
             network,
             [layer.name for layer in self._layers],
             whole=self._answers > 0,
@@ -139,6 +140,8 @@ def _groups(readings: Iterable[Reading], size: int) -> Iterator[list[Reading]]:
 
 def _placed(values: Tensor, rows: Sequence[int], count: int) -> Tensor:
     """Values of some of `count` rows, zeros elsewhere."""
+    if len(rows) == count:
+        return values
     placed = values.new_zeros(count, *values.shape[1:])
     placed[list(rows)] = values
     return placed
@@ -170,14 +173,14 @@ def _half(codes: Tensor) -> NDArray[np.float16]:
 def _known(readings: Sequence[Reading]) -> dict[str, Any]:
     """What is known of the pictures themselves, as columns."""
     blank = np.zeros(3 * THUMBNAIL**2, np.uint8)
-    thumbnails = [blank if each.thumbnail is None else each.thumbnail.reshape(-1) for each in readings]
+    thumbnails = [blank if each.thumbnail is None else each.thumbnail.numpy() for each in readings]
     return {
         "name": [each.entry.name for each in readings],
         "label": [each.entry.label for each in readings],
         "index": [each.entry.index for each in readings],
         "rows": [each.size[0] for each in readings],
         "columns": [each.size[1] for each in readings],
-        "thumbnail": [bytes(each) for each in thumbnails],
+        "thumbnail": [each.tobytes() for each in thumbnails],
     }
 
 
