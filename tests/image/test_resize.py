@@ -45,7 +45,19 @@ def test_crop_of_a_square_input_is_torchvisions(size: tuple[int, int], sides: tu
 def test_the_pixels_of_a_crop_are_torchvisions(transpose: bool) -> None:
     photo = read_image("chelsea")
     photo = photo.mT.contiguous() if transpose else photo
-    assert torch.equal(fit_image(photo, (224, 224)), torchvision_fit(photo, 256, 224))
+    torch.testing.assert_close(fit_image(photo, (224, 224)), torchvision_fit(photo, 256, 224), rtol=0, atol=1e-6)
+
+
+@given(sizes, sizes, st.sampled_from([0.5, 0.875, 1.0]), st.sampled_from(get_args(Interpolation)))
+@settings(max_examples=60, deadline=None)
+def test_to_crop_is_to_resize_and_cut(
+    size: tuple[int, int], target: tuple[int, int], fraction: float, mode: Interpolation
+) -> None:
+    image = torch.rand(3, *(3 * side for side in size))
+    placement = place((3 * size[0], 3 * size[1]), target, crop_fraction=fraction)
+    top, left = placement.offset
+    cut = resize(image, placement.scaled, mode)[:, -top : target[0] - top, -left : target[1] - left]
+    assert torch.equal(fit_image(image, target, crop_fraction=fraction, interpolation=mode), cut)
 
 
 @given(sizes, sizes, fits, st.sampled_from([0.5, 0.875, 0.95, 1.0]))
@@ -104,6 +116,12 @@ def test_gradients_flow_through_the_fit() -> None:
     fit_image(image, (16, 16)).sum().backward()  # type: ignore[no-untyped-call]
     assert image.grad is not None
     assert image.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_the_gradients_are_right(fit: Fit) -> None:
+    image = torch.rand(1, 9, 7, dtype=torch.float64) / 2 + 0.25
+    assert torch.autograd.gradcheck(lambda image: fit_image(image, (4, 5), fit=fit), image.requires_grad_())
 
 
 # The way back

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from convscope.errors import ImageError, nearest
 from convscope.image.check import check_image
+from convscope.image.resampling import Interpolation as Interpolation
+from convscope.image.resampling import Range, resample
 
 Fit: TypeAlias = Literal["crop", "resize", "pad"]
-Interpolation: TypeAlias = Literal["bilinear", "bicubic"]
 Size: TypeAlias = tuple[int, int]
 Box: TypeAlias = tuple[int, int, int, int]
 
@@ -124,9 +125,8 @@ def resize(image: Tensor, size: Size, mode: Interpolation = "bicubic") -> Tensor
         raise ImageError(f"no interpolation {mode!r}; {nearest(mode, get_args(Interpolation))}")
     if min(size) < 1:
         raise ImageError(f"got size={tuple(size)}, expected at least one row and one column")
-    batch = (image if image.ndim == 4 else image[None]).to(_exact_type(image))
-    scaled = F.interpolate(batch, size=tuple(size), mode=mode, align_corners=False, antialias=True)
-    return (scaled if image.ndim == 4 else scaled[0]).clamp(0, 1).to(image.dtype)
+    rows, columns = size
+    return _scale(image, (rows, columns), mode, rows=(0, rows), columns=(0, columns))
 
 
 def fit_image(
@@ -147,10 +147,16 @@ def fit_image(
     check_image(image)
     rows, columns = input_size
     placement = place(_size_of(image), input_size, fit=fit, crop_fraction=crop_fraction)
-    scaled = resize(image, placement.scaled, interpolation)
     (height, width), (top, left) = placement.scaled, placement.offset
-    # A negative pad crops.
-    return F.pad(scaled, (left, columns - width - left, top, rows - height - top), value=_PAD_VALUE)
+    kept = _scale(
+        image,
+        placement.scaled,
+        interpolation,
+        rows=(max(-top, 0), min(rows - top, height)),
+        columns=(max(-left, 0), min(columns - left, width)),
+    )
+    margins = [max(margin, 0) for margin in (left, columns - width - left, top, rows - height - top)]
+    return F.pad(kept, margins, value=_PAD_VALUE) if any(margins) else kept
 
 
 def unfit_map(
@@ -184,6 +190,15 @@ def unfit_map(
     back = F.grid_sample(flat, grid[None], mode="bilinear", padding_mode="border", align_corners=False)
     seen = rows_seen[:, None] & columns_seen
     return back.where(seen, outside).reshape(*values.shape[:-2], *original_size)
+
+
+def _scale(image: Tensor, size: Size, mode: Interpolation, *, rows: Range, columns: Range) -> Tensor:
+    """Of an image or batch scaled to `size`, antialiased, clipped to [0, 1]: only these rows and columns."""
+    if mode not in get_args(Interpolation):
+        raise ImageError(f"no interpolation {mode!r}; {nearest(mode, get_args(Interpolation))}")
+    batch = (image if image.ndim == 4 else image[None]).to(_exact_type(image))
+    scaled = resample(batch, size, mode, rows=rows, columns=columns)
+    return (scaled if image.ndim == 4 else scaled[0]).clamp(0, 1).to(image.dtype)
 
 
 def _positions(axis: int, placement: Placement, input_side: int, *, like: Tensor) -> tuple[Tensor, Tensor]:
