@@ -13,6 +13,7 @@ from convscope.image.lists import LIST_SUFFIXES, read_list
 from convscope.image.read import picture_bytes
 from convscope.image.recipe import JSON
 from convscope.image.source.labelling import Class, Table, label
+from convscope.image.source.place import tidy
 from convscope.image.source.source import Entry, Source, Unreadable
 
 PICTURE_SUFFIXES = tuple(".jpg .jpeg .jpe .jfif .png .webp .tif .tiff .npy .dcm .gif .bmp .heic .avif .jp2".split())
@@ -77,7 +78,7 @@ class FolderSource(Source):
 
     def __init__(self, path: str | os.PathLike[str], *, every_file: bool = False) -> None:
         check_folder(Path(path))
-        self._folder, self._every_file = Path(path).absolute(), every_file
+        self._folder, self._every_file = tidy(path), every_file
         self.root = str(self._folder)
         self._entries: list[Entry] | None = None
 
@@ -126,7 +127,7 @@ class _Found:
         self.unreadable.sort(key=lambda each: each.path)
         self.names, self.stamps = [name for name, _ in found], [stamp for _, stamp in found]
         self.classes: list[Class]
-        self.classes, self.labels_from = label(self.names, folder.absolute().name, lists_of(folder))
+        self.classes, self.labels_from = label(self.names, tidy(folder).name, lists_of(folder))
 
     def _files(self, folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:
         """The name, path and status of each file below a folder; a folder reached again, by a link, is not entered."""
@@ -208,7 +209,7 @@ def check_folder(folder: Path) -> None:
 
 def lists_of(folder: Path) -> Iterator[Table]:
     """The lists of classes in a folder and beside it."""
-    for place in (folder, folder.absolute().parent):
+    for place in (folder, tidy(folder).parent):
         try:
             files = sorted(each for each in place.iterdir() if each.suffix.lower() in LIST_SUFFIXES and each.is_file())
         except OSError:

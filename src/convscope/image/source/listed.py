@@ -10,6 +10,7 @@ from convscope.image.lists import LIST_SUFFIXES, Row, read_rows
 from convscope.image.read import picture_bytes
 from convscope.image.recipe import JSON
 from convscope.image.source.labelling import Class, label
+from convscope.image.source.place import tidy
 from convscope.image.source.source import Entry, Source, Unreadable
 
 LIST_FILES = (".txt", *LIST_SUFFIXES)
@@ -27,14 +28,13 @@ class ListSource(Source):
         self._spec: dict[str, JSON]
         rows: Sequence[Row]
         if isinstance(listed, (str, os.PathLike)):
-            file = Path(listed).absolute()
+            file = tidy(listed)
             self._spec, self._called = {"kind": "list", "file": str(file)}, file.name
             rows, base = _rows_of(file), file.parent
         else:
             rows, base = [(os.fspath(each), None, None) for each in listed], Path.cwd()
             self._called = "the list"
-        # normpath: a path that goes up and down again is the same file, and its class's folder is told by its name.
-        classes = {os.path.normpath(base / _file(name, base)): (label, index) for name, label, index in rows}
+        classes = {str(tidy(base / _file(name, base))): (label, index) for name, label, index in rows}
         if not classes:
             raise ImageError(f"{self._called} names no picture; expected a path at least")
         if not isinstance(listed, (str, os.PathLike)):

@@ -14,6 +14,7 @@ from convscope.errors import ImageError, MissingExtra
 from convscope.image.lists import class_columns
 from convscope.image.recipe import JSON
 from convscope.image.source.labelling import Class
+from convscope.image.source.place import tidy
 from convscope.image.source.remote import IN_THIS_PROCESS, open_address, stamp_of
 from convscope.image.source.source import Entry, Source
 
@@ -36,7 +37,7 @@ class ParquetSource(Source):
 
     def __init__(self, place: str | os.PathLike[str]) -> None:
         place = os.fspath(place)
-        self._place = place.rstrip("/") if "://" in place else str(Path(place).absolute())
+        self._place = place.rstrip("/") if "://" in place else str(tidy(place))
         self.root, files = _files(self._place)
         if not files:
             raise ImageError(f"there is no Parquet file in {place!r}; expected files that end in {PARQUET}")
