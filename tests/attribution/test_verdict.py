@@ -136,7 +136,7 @@ def test_elsewhere_is_not_here() -> None:
 @pytest.mark.parametrize(
     ("figures", "word"),
     [
-        ((12, 0.33, 0.5), "holds"), ((11.9, 0.0, 1.0), "weak"), ((50, 0.34, 1.0), "weak"), ((50, 0.0, 0.49), "weak"),
+        ((20, 0.25, 0.5), "holds"), ((19.9, 0.0, 1.0), "weak"), ((50, 0.26, 1.0), "weak"), ((50, 0.0, 0.49), "weak"),
         ((0.9, 0.0, 1.0), "fails"), ((50, 0.51, 1.0), "fails"), ((50, -1.0, 0.19), "fails"),
     ],
 )  # fmt: skip
