@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,18 @@ def test_text_json_and_picture_tell_them(found: Mistakes, tmp_path: Path) -> Non
     assert whole["mistakes"][0]["like_said"][0]["label"] == found.worst[0].said
     found.save(tmp_path / "out.png", limit=2)
     assert read_recipe(tmp_path / "out.png").method == "mistakes"
-    assert found.picture(limit=4).height > found.picture(limit=2).height
+    few, more = found.picture(limit=2), found.picture(limit=4)
+    assert more.width * more.height > few.width * few.height
+
+
+def test_what_stands_alone_is_told_once(digits_scan: Scan, found: Mistakes) -> None:
+    shown = found.worst[:4]
+    lonely = replace(shown[0], like_said=(), like_truth=())
+    assert "alone" not in " ".join(found._notes(shown))
+    assert "one stands alone: no picture of either class" in " ".join(found._notes([lonely, *shown[1:]]))
+    assert list(found._notes([lonely, lonely])) == ["all stand alone: no picture of either class was answered rightly"]
+    assert list(mistakes(digits_scan, neighbours=0)._notes([lonely])) == []
+    assert found._card(lonely, 60).width < found._card(shown[0], 60).width
 
 
 def test_many_classes_are_no_matrix(found: Mistakes, monkeypatch: pytest.MonkeyPatch) -> None:

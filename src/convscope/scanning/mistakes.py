@@ -14,9 +14,10 @@ from convscope.errors import ConvscopeError
 from convscope.image.recipe import Recipe
 from convscope.render import text
 from convscope.render.colours import Scale
-from convscope.render.grid import LABEL_SIZE, MARGIN, rows, stack, title_strip
+from convscope.render.grid import LABEL_SIZE, MARGIN, lay_out, stack, title_strip
 from convscope.render.result import Pictured
 from convscope.render.text import INK, PAPER, QUIET_INK, number
+from convscope.scanning.flow import flowed
 from convscope.scanning.neighbours import Neighbour, default_layer, picture_of, tile
 from convscope.scanning.search import Search
 from convscope.scanning.selectivity import class_name
@@ -29,6 +30,7 @@ MATRIX_LIMIT = 30
 
 CELL = 120
 _ON_SHEET = 12
+_BETWEEN = 20
 _SQUARE = 24
 _NAME_LIMIT = 160
 
@@ -75,7 +77,8 @@ class Mistakes(Pictured):
     """Of the `images` whose class is told and known to the network: `right` answers, and those among the `top` best.
 
     `confusions` are the pairs of classes, the most frequent first; `worst` the most confident errors; `classes` those
-    that occur as truth or answer, and `matrix` `(classes, classes)` counts images by both.
+    that occur as truth or answer, and `matrix` `(classes, classes)` counts images by both. `compared` says whether
+    neighbours were looked for.
     """
 
     images: int
@@ -90,6 +93,7 @@ class Mistakes(Pictured):
     layer: str
     recipe: Recipe
     scan: "Scan" = field(repr=False, compare=False)
+    compared: bool = True
 
     def picture(self, *, cell: int = CELL, limit: int = _ON_SHEET) -> Image.Image:
         """The classes against the answers where they are 30 or fewer, and a sheet of `limit` of the worst mistakes."""
@@ -107,25 +111,29 @@ class Mistakes(Pictured):
 
     def _sheet(self, cell: int, limit: int) -> Image.Image:
         shown = self.worst[:limit]
-        said, truth = (max(len(getattr(each, name)) for each in shown) for name in ("like_said", "like_truth"))
-        lines = []
-        for each in shown:
-            told = [f"said {each.said}", f"is {each.truth}", f"{each.probability:.1%}"]
-            own = tile(picture_of(self.scan, each.id), cell, told)
-            groups = [self._tiles(each.like_said, said, cell), self._tiles(each.like_truth, truth, cell)]
-            lines.append(("", [own, *groups[0], *groups[1]]))
-        above = ["mistaken", *["right, as said"] * said, *["right, of its own"] * truth]
-        note = f"beside each, the nearest right answers by codes of {self.layer}" if said + truth else None
-        sheet = rows(lines, column_labels=above, title="Most confident mistakes", note=note)
+        notes = [title_strip(line, size=LABEL_SIZE, colour=QUIET_INK) for line in self._notes(shown)]
+        cards = flowed([self._card(each, cell) for each in shown], gap=_BETWEEN)
+        sheet = stack(title_strip("Most confident mistakes"), *notes, cards)
         return sheet.crop((MARGIN, MARGIN, sheet.width - MARGIN, sheet.height - MARGIN))
 
-    def _tiles(self, found: Sequence[Neighbour], count: int, cell: int) -> list[Image.Image]:
-        tiles = [
-            tile(picture_of(self.scan, each.id), cell, [number(each.distance), each.label or each.name, ""])
-            for each in found
-        ]
-        blank = tile(Image.new("RGB", (cell, cell), PAPER), cell, ["", "none", ""])
-        return tiles + [blank] * (count - len(tiles))
+    def _card(self, mistake: Mistake, cell: int) -> Image.Image:
+        """A mistaken picture, and beside it those that it is like."""
+        own = [f"said {mistake.said}", f"is {mistake.truth}", f"{mistake.probability:.1%}"]
+        tiles = [tile(picture_of(self.scan, mistake.id), cell, own)]
+        for each in (*mistake.like_said, *mistake.like_truth):
+            told = [each.label or each.name, f"{number(each.distance)} away", ""]
+            tiles.append(tile(picture_of(self.scan, each.id), cell, told))
+        return lay_out(tiles, columns=len(tiles))
+
+    def _notes(self, shown: Sequence[Mistake]) -> Iterator[str]:
+        """What to know of the sheet, in lines that fit on it."""
+        lonely = sum(not (each.like_said or each.like_truth) for each in shown)
+        if lonely < len(shown):
+            yield "beside each the nearest that were answered rightly, of the class said and of its own,"
+            yield f"by codes of {self.layer}"
+        if lonely and self.compared:
+            alone = "all stand" if lonely == len(shown) else "one stands" if lonely == 1 else f"{lonely} stand"
+            yield f"{alone} alone: no picture of either class was answered rightly"
 
     def to_json(self) -> str:
         """All but the pictures, for other programs."""
@@ -200,6 +208,7 @@ def mistakes(scan: "Scan", *, limit: int = 24, neighbours: int = 3) -> Mistakes:
         layer=resemblances.layer,
         recipe=scan.recipe("mistakes", {"limit": limit, "neighbours": neighbours}),
         scan=scan,
+        compared=neighbours > 0,
     )
 
 
