@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.scanning.little import little_network, little_pictures, scan_little
 
 import convscope as cs
 from convscope.errors import ConvscopeError, ImageError, LayerError
@@ -167,3 +168,16 @@ def test_bad_questions_are_refused(digits_scan: Scan, photographs_scan: Scan) ->
         neighbours(photographs_scan, "chelsee")
     with pytest.raises(ConvscopeError, match="expected an image, the path of a picture or the id"):
         neighbours(photographs_scan, [None])
+
+
+def test_pictures_that_are_gone_are_no_neighbours(tmp_path: Path) -> None:
+    folder = little_pictures(tmp_path / "pictures", 12)
+    scan = scan_little(folder, tmp_path / "x.scan", layers=["5"])
+    asked = cs.open_scan(scan.path, little_network())
+    [nearest] = asked.neighbours(0, k=1)
+    Path(nearest.path).unlink()
+    scan_little(folder, scan.path)
+    again = cs.open_scan(scan.path, little_network()).neighbours(0, k=20)
+    assert nearest.id not in {each.id for each in again}
+    assert nearest.id not in {each.id for each in again.by_pixels or ()}
+    assert len(again) == 10

@@ -226,8 +226,10 @@ class _Asking:
         """The neighbours of each."""
         codes = self._codes(questions)
         same = [self._same(*each) for each in zip(questions, codes, strict=True)]
-        by_code = self._nearest(codes, same)
-        by_pixels = self._nearest_by_pixels(questions, same) if self.pixels else None
+        gone = np.flatnonzero(self.scan.images.removed).tolist()
+        left_out = [(*each, *gone) for each in same]
+        by_code = self._nearest(codes, left_out)
+        by_pixels = self._nearest_by_pixels(questions, left_out) if self.pixels else None
         return [
             Neighbours(
                 asked=question.name,
@@ -342,10 +344,7 @@ def _search(scan: "Scan", layer: str | None, metric: Metric) -> Search:
 
 def _table(scan: "Scan", layer: "ScannedLayer") -> tuple["Table", str]:
     """The LanceDB table that holds a layer's codes, and the column."""
-    table = scan._store(layer.number).table
-    if table is None:
-        raise ConvscopeError(f"the scan {str(scan.path)!r} is empty: run it again to go on")
-    return table, scan._code(layer)
+    return scan.table(layer.number), scan.column(layer)
 
 
 def picture_of(scan: "Scan", id: int) -> Image.Image:

@@ -28,6 +28,8 @@ from convscope.scanning.summary import Statistics, Summary, Top
 from convscope.scanning.work import CODE, THUMBNAIL, engine_kind
 
 if TYPE_CHECKING:
+    from lancedb.table import Table
+
     from convscope.scanning.map import Map
     from convscope.scanning.mistakes import Mistakes
     from convscope.scanning.patches import TopPatches
@@ -186,7 +188,7 @@ class Scan:
         """The codes `(n, C)` of a layer: the mean over the places of its maps, or the vector itself. Kept in memory."""
         found = self.layer(layer)
         if found.name not in self._codes:
-            chunks = self._store(found.number).columns((self._code(found),)).column(0).chunks
+            chunks = self._store(found.number).columns((self.column(found),)).column(0).chunks
             parts = [np.asarray(each.flatten()).reshape(-1, found.channels) for each in chunks]
             rows = np.concatenate(parts) if parts else np.zeros((0, found.channels), np.float16)
             self._codes[found.name] = rows[self._of(found.number)]
@@ -195,7 +197,7 @@ class Scan:
     def code_batches(self, layer: str, rows: int = 65536) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
         """The same so many rows at a time, with their ids, in any order: for more than memory holds."""
         found = self.layer(layer)
-        column = self._code(found)
+        column = self.column(found)
         for batch in self._store(found.number).batches(("id", "reason", column), rows):
             codes = np.asarray(batch.column(column).flatten()).reshape(-1, found.channels)
             read = np.asarray(batch.column("reason").is_null())
@@ -217,6 +219,17 @@ class Scan:
         parts = [summarizer(each)[1][found.name].mean for each in torch.split(prepared, summarizer.batch)]
         codes = torch.cat(parts).float().numpy()
         return codes if images.dim() == 4 else codes[0]
+
+    def table(self, number: int) -> "Table":
+        """The LanceDB table of a pass: a row a picture. Raises ConvscopeError where nothing is kept yet."""
+        table = self._store(number).table
+        if table is None:
+            raise ConvscopeError(f"the scan {str(self.path)!r} is empty: run it again to go on")
+        return table
+
+    def column(self, layer: ScannedLayer) -> str:
+        """The column of that table that holds a layer's codes."""
+        return CODE([each.name for each in self.header.passes[layer.number]].index(layer.name))
 
     def top(self, layer: str) -> Top:
         """The images in which each channel of a layer is strongest."""
@@ -278,9 +291,6 @@ class Scan:
 
     def _store(self, number: int) -> Store:
         return Store(self.path, number)
-
-    def _code(self, layer: ScannedLayer) -> str:
-        return CODE([each.name for each in self.header.passes[layer.number]].index(layer.name))
 
     def _of(self, number: int) -> NDArray[np.int64]:
         """Which rows of a pass, in the order of ids, are those of `images`."""
