@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from PIL import Image
 from tests.digits_network import digits_network
 from typer.testing import CliRunner
@@ -16,6 +20,7 @@ import convscope as cs
 from convscope.cli.app import app
 from convscope.errors import ConvscopeError, LayerError
 from convscope.image.write import read_recipe
+from convscope.render.text import PAPER
 from convscope.scanning.class_colours import COLOURS, NAMED, OTHER, classes, legend
 from convscope.scanning.map import Map, map_of
 from convscope.scanning.map_picture import dotted, gridded, scattered
@@ -141,9 +146,39 @@ def test_empty_edges_are_cut_off_and_spots_stay_on_their_pictures() -> None:
 
     scene = scattered(places, 200, 20, square)
     whole = scene.draw()
-    assert whole.size == (200, 56)
+    assert whole.size == (200, 62)
     assert [whole.getpixel(scene.spot(place)) for place in places] == [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
     assert scene.spot((0.5, 0.0)) == (100, 0)
+
+
+@given(
+    places=arrays(np.float64, st.tuples(st.integers(1, 20), st.just(2)), elements=st.floats(0, 1)),
+    side=st.integers(3, 60),
+    dots=st.booleans(),
+    flat=st.floats(0, 1),
+)
+@settings(deadline=None)
+def test_what_is_drawn_is_whole_and_the_sheet_ends_around_it(
+    places: NDArray[Any], side: int, dots: bool, flat: float
+) -> None:
+    squares = [Image.new("RGB", (side, side), (row + 1, 0, 0)) for row in range(len(places))]
+    places = places * (1, flat)
+    draw = (
+        dotted(places, 300, side, squares.__getitem__, 0) if dots else scattered(places, 300, side, squares.__getitem__)
+    )
+    left, top, right, bottom = draw.left, draw.top, draw.left + side, draw.top + side
+    margin = max(4, side // 8)
+    assert (left.min(), top.min()) == (margin, margin)
+    assert (right.max(), bottom.max()) == (draw.width - margin, draw.height - margin)
+    assert max(draw.width, draw.height) <= 300
+    # One scale both ways: a pixel is the same share of the map across and down.
+    scale = 300 - side - 2 * margin
+    spots = np.array([draw.spot(place) for place in places[draw.rows]])
+    np.testing.assert_allclose(spots - spots[0], (places[draw.rows] - places[draw.rows[0]]) * scale, atol=1)
+    inked = np.asarray(draw.draw())
+    assert (inked[:margin] == PAPER).all()
+    assert (inked[:, -margin:] == PAPER).all()
+    assert {tuple(colour) for colour in inked.reshape(-1, 3).tolist()} >= {squares[draw.rows[-1]].getpixel((0, 0))}
 
 
 def test_removed_pictures_are_left_out(tmp_path: Path) -> None:

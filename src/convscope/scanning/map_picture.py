@@ -32,7 +32,8 @@ class Scene:
     """Squares on a sheet of `width` × `height` pixels, all of one `side`, the lowest first.
 
     `rows` (m,) of the map are drawn at `left`, `top` (m,) by `square`, which gives the picture for a row. The sheet is
-    cut from one of `full` (width, height) pixels, `cut` of them from its left and upper edge.
+    cut from one of `full` (width, height) pixels, `cut` of them from its left and upper edge; `margin` are left free
+    around all squares.
     """
 
     width: int
@@ -44,6 +45,7 @@ class Scene:
     square: Callable[[int], Image.Image]
     full: tuple[int, int]
     cut: tuple[int, int] = (0, 0)
+    margin: int = 0
 
     def draw(self, box: Box | None = None) -> Image.Image:
         """What lies in a box of the sheet; all of it by default."""
@@ -59,7 +61,7 @@ class Scene:
     def spot(self, place: Sequence[float]) -> tuple[int, int]:
         """Where a place in [0, 1] lies on the sheet, in pixels; at its edge if it was cut off."""
         x, y = (
-            int(_inner(full, self.side, np.array(at))) + self.side // 2 - cut
+            int(_inner(full, self.side, self.margin, np.array(at))) + self.side // 2 - cut
             for full, cut, at in zip(self.full, self.cut, place, strict=True)
         )
         return min(max(x, 0), self.width - 1), min(max(y, 0), self.height - 1)
@@ -87,7 +89,7 @@ def dot_side(count: int, size: int) -> int:
 
 def scattered(places: Places, size: int, side: int, square: Callable[[int], Image.Image]) -> Scene:
     """Pictures around their places (n, 2) on a square sheet; some hide others, see `stacking`."""
-    rows = stacking(places, side / max(1, size - side))
+    rows = stacking(places, side / max(1, size - side - 2 * _margin(side)))
     return _placed(places, rows, size, side, square)
 
 
@@ -108,17 +110,23 @@ def gridded(cells: NDArray[np.int64], side: int, square: Callable[[int], Image.I
 def _placed(
     places: Places, rows: NDArray[np.int64], size: int, side: int, square: Callable[[int], Image.Image]
 ) -> Scene:
-    corners = _inner(size, side, places[rows])
+    margin = _margin(side)
+    corners = _inner(size, side, margin, places[rows])
     # What is empty all along an edge is cut off.
-    cut = corners.min(axis=0)
-    width, height = (corners.max(axis=0) - cut + side).tolist()
+    cut = corners.min(axis=0) - margin
+    width, height = (corners.max(axis=0) - cut + side + margin).tolist()
     left, top = (corners - cut).T
-    return Scene(width, height, side, rows, left, top, square, (size, size), (int(cut[0]), int(cut[1])))
+    return Scene(width, height, side, rows, left, top, square, (size, size), (int(cut[0]), int(cut[1])), margin)
 
 
-def _inner(extent: int, side: int, places: NDArray[Any]) -> NDArray[np.int64]:
+def _margin(side: int) -> int:
+    """Pixels that stay free along the edges around squares of a side."""
+    return max(4, side // 8)
+
+
+def _inner(extent: int, side: int, margin: int, places: NDArray[Any]) -> NDArray[np.int64]:
     """The upper or left edge of squares around places, such that all are on the sheet."""
-    found: NDArray[np.int64] = np.rint(places * (extent - side)).astype(np.int64)
+    found: NDArray[np.int64] = margin + np.rint(places * (extent - side - 2 * margin)).astype(np.int64)
     return found
 
 
