@@ -205,11 +205,18 @@ def test_a_field_larger_than_the_picture_is_shown_where_it_lies() -> None:
     assert view.span(0, 0) == (0, 0, 30, 30)
     assert view.seen(0, 0) == (0, 0, 21, 21)
     assert view.mark(0, 4) == (0, 21, 4, 28)
-    assert "41 pixels, more than the 30×30" in view.note
+    assert view.note == "each unit sees 41 pixels around its place, the frame; grey is what it doesn't see"
     white = Image.new("RGB", (30, 30), "white")
     tile = np.asarray(crop(white, Placement((30, 30), (30, 30), (0, 0)), view, (0, 0), cell=60))
     assert (tile[50:, :] == UNSEEN).all()
     assert (tile[20:42, 20:42] == 255).all()
+
+
+def test_where_every_unit_sees_the_whole_picture_none_is_said_to_miss_some() -> None:
+    axis = Sight.of_pixels(30).through(Window.sliding(91, 6, 45), 30)
+    view = View((30, 30), (1, 5, 5), ReceptiveField(axis, axis))
+    assert all(view.seen(row, column) == (0, 0, 30, 30) for row in range(5) for column in range(5))
+    assert view.note == "each unit sees all 30×30 pixels (it reaches 91); the frame marks its place"
 
 
 def test_without_a_graph_nothing_is_promised() -> None:

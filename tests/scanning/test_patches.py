@@ -146,7 +146,7 @@ def test_units_at_a_rectifiers_ceiling_are_told_of(photographs_scan: Scan) -> No
     found = top_patches(photographs_scan, "head.activation", channel=level[:2], projections=["guided"])
     assert found.note.count("\n") == 1
     assert "2 of 2 channels have the same value" in found.note
-    assert "more than the 224×224 there are" in found.note
+    assert "each unit sees all 224×224 pixels" in found.note
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from convscope.render.legend import captioned
 from convscope.render.page import Html, Page, figure, gallery, paragraph
 from convscope.render.result import Pictured
 from convscope.render.text import PAPER, number
-from convscope.scanning.crops import UNSEEN
+from convscope.scanning.crops import UNSEEN, View
 from convscope.scanning.patches import Order, TopPatches, top_patches
 from convscope.scanning.tiles import Tile, openings
 
@@ -52,7 +52,16 @@ class LayerPlate(Pictured):
             drawn = layer.tiles(cell=_PLATE_CELL)
             table.append((f"{layer.layer}, {_extent(layer)}", [*map(_captioned, layer.channels, layer.rows, drawn)]))
             table += [(rule, [_apart(_square(each, rule)) for each in drawn]) for rule in layer.projections]
-        return rows(table, title=f"{self.recipe.network}: strongest patches from shallow to deep")
+        return rows(table, title=f"{self.recipe.network}: strongest patches from shallow to deep", note=self._note)
+
+    @property
+    def _note(self) -> str:
+        """What a viewer must know of the tiles, in words."""
+        views = [View.of(each.scan.network, each.layer) for each in self.layers]
+        told = ["beside each layer how many pixels across a unit sees; grey is what it doesn't see"]
+        if any(view.whole and view.has_space for view in views):
+            told.append("where that is all of the picture or most of it, a frame marks the unit's place")
+        return "\n".join(told)
 
     def to_json(self) -> str:
         """A list of layers, each as `TopPatches.to_json` has it."""

@@ -58,15 +58,23 @@ class View:
     def note(self) -> str:
         """What a viewer must know of the tiles, in words."""
         rows, columns = self.input_size
+        gates = "; what it sees is scaled by numbers from all of the picture" if self.gated else ""
         if not self.whole and self.field is not None:
-            gates = "; what it sees is scaled by numbers from all of the picture" if self.gated else ""
             return f"each unit sees {self.field} of {rows}×{columns} pixels{gates}"
         frame = "; the frame marks its place" if self.has_space else ""
         if self.field is None:
             return f"how far a unit sees can't be told, so all that the network sees is shown{frame}"
         if self.field.whole:
             return f"each unit sees all of the picture{frame}"
-        return f"each unit sees {self.field} pixels, more than the {rows}×{columns} there are{frame}"
+        if self._all_seen:
+            return f"each unit sees all {rows}×{columns} pixels (it reaches {self.field}){frame}{gates}"
+        return f"each unit sees {self.field} pixels around its place, the frame; grey is what it doesn't see{gates}"
+
+    @property
+    def _all_seen(self) -> bool:
+        """Whether even the units in the corners see all of the input."""
+        corners = ((row, column) for row in (0, self.shape[1] - 1) for column in (0, self.shape[2] - 1))
+        return not self.has_space or all(self.seen(*corner) == (0, 0, *self.input_size) for corner in corners)
 
     def span(self, row: int, column: int) -> Box:
         """The part of the input that a unit's tile shows; it may begin and end outside of it."""
