@@ -16,7 +16,7 @@ from convscope.image.resize import Fit
 from convscope.image.write import read_recipe, to_picture
 from convscope.network.rules import Rule
 from convscope.progress import Progress
-from convscope.scanning.backprojection import Unit, project
+from convscope.scanning.backprojection import Projector, Unit
 from convscope.scanning.crops import UNSEEN, placement_of
 from convscope.scanning.patches import top_patches
 from convscope.scanning.scan import scan
@@ -81,11 +81,11 @@ def test_what_lies_outside_a_patch_has_no_say(photographs_scan: Scan, net: cs.Ne
 def test_projections_by_the_batch_are_those_one_by_one(net: cs.Network, rule: Rule) -> None:
     images = torch.stack([net.read(name) for name in ("chelsea", "coffee")])
     units = [Unit(3, (5, 6)), Unit(11, (0, 27))]
-    together = project(net, images, "blocks.4", units, rule=rule)
+    together = Projector(net, "blocks.4")(images, units, rule=rule)
     for image, unit, found in zip(images, units, together, strict=True):
         alone = net.gradient(image, f"blocks.4:{unit.channel}@{unit.place[0]},{unit.place[1]}", rule=rule)
         assert torch.allclose(found, alone, rtol=1e-3, atol=1e-6 * float(alone.abs().max()) + 1e-9)
-    vectors = project(net, images, "flatten", [Unit(3, (0, 0)), Unit(9, (0, 0))], rule=rule)
+    vectors = Projector(net, "flatten")(images, [Unit(3, (0, 0)), Unit(9, (0, 0))], rule=rule)
     alone = net.gradient(images[1], "flatten:9", rule=rule)
     assert torch.allclose(vectors[1], alone, rtol=1e-3, atol=1e-5 * float(alone.abs().max()))
 

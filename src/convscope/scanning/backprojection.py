@@ -11,6 +11,9 @@ from torch import Tensor
 
 from convscope.image.resize import Placement
 from convscope.image.viewable import viewable
+from convscope.network.answers import Answers
+from convscope.network.differentiation import image_gradient
+from convscope.network.engine import lean
 from convscope.network.network import Network
 from convscope.network.rules import Rule
 from convscope.network.target import Target
@@ -44,20 +47,36 @@ class _Units(Target):
 
     def score(self, output: Any, layers: Mapping[str, Tensor], *, count: int | None = None) -> Tensor:
         values = layers[self.layer]
-        rows = zip(values, self.units, strict=True)
-        return torch.stack([each[unit.channel][unit.place if each.dim() == 3 else ()] for each, unit in rows])
+        # Selected one by one, which the rules read as they read a target's single unit.
+        of_map = [(unit.channel, *unit.place)[: values.dim() - 1] for unit in self.units]
+        return torch.stack([values[index, *unit] for index, unit in enumerate(of_map)])
 
 
-def project(
-    network: Network, batch: Tensor, layer: str, units: Sequence[Unit], *, rule: Rule, smooth: str | None = None
-) -> Tensor:
-    """The gradient of another unit for each image of a batch `(N, C, H, W)`, in the batch's shape.
+class Projector:
+    """Passes units of one layer back to the pixels, another for each image of a batch, in one pass for all.
 
-    Each is what `network.gradient(image, "LAYER:CHANNEL@ROW,COLUMN", rule=rule, smooth=smooth)` gives, by one pass for
-    all. Raises as that does.
+    Each gradient is what `network.gradient(image, "LAYER:CHANNEL@ROW,COLUMN", …)` gives, but for rounding: where the
+    network can be traced, it is run as it is fastest. Raises LayerError if it has no such layer.
     """
-    name = network.layers[layer].name
-    return network.gradient(batch, _Units(f"units of {name}", layer=name, units=tuple(units)), rule=rule, smooth=smooth)
+
+    def __init__(self, network: Network, layer: str) -> None:
+        self._network, self._layer = network, network.layers[layer].name
+        shape = (network.channels, *network.input_size)
+        traced = network.graph(shape)
+        graph = None if traced is None else lean(traced, network.feed(torch.zeros(1, *shape)))
+        self._graph = None if graph is None or graph.writes else graph
+
+    def __call__(self, batch: Tensor, units: Sequence[Unit], *, rule: Rule, smooth: str | None = None) -> Tensor:
+        """Of a batch `(N, C, H, W)` of prepared images, in its shape. Raises as `Network.gradient` does."""
+        target = _Units(f"units of {self._layer}", layer=self._layer, units=tuple(units))
+        if self._graph is None:
+            return self._network.gradient(batch, target, rule=rule, smooth=smooth)
+        return image_gradient(self._forward, batch, target, rule=rule, smooth=smooth)
+
+    def _forward(self, batch: Tensor, layers: Sequence[str], whole: bool) -> Answers:
+        assert self._graph is not None
+        output, kept = self._graph.run(self._network.feed(batch), layers, whole=whole)
+        return Answers(output, kept, self._network.reader, len(batch))
 
 
 def projection_tile(values: Tensor, view: View, unit: tuple[int, int], *, cell: int) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,14 @@ from convscope.errors import ImageError
 from convscope.image.write import to_picture
 from convscope.network.rules import Rule
 from convscope.progress import Steps
-from convscope.scanning.backprojection import Unit, project, projection_tile
+from convscope.scanning.backprojection import Projector, Unit, projection_tile
 from convscope.scanning.crops import Cut, View, crop, placement_of, worded
 
 if TYPE_CHECKING:
     from convscope.scanning.stored import Scan
 
-_BATCH = 8
+# More is slower: what backward passes keep no longer lies near the processor.
+_BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,11 @@ class _Work:
     projected: dict[int, dict[Rule, Image.Image]] = field(default_factory=dict)
     waiting: list[tuple[int, Tensor]] = field(default_factory=list)
 
+    @cached_property
+    def projector(self) -> Projector:
+        """What passes the layer's units back."""
+        return Projector(self.scan.network, self.layer)
+
     def draw(self, image: int, members: Sequence[int]) -> None:
         """The tiles of one image's patches; its projections wait for a full batch."""
         opened = self._open(image)
@@ -117,8 +124,7 @@ class _Work:
             indices, images = zip(*self.waiting[start : start + _BATCH], strict=True)
             units = [Unit(self.patches[index].channel, self.patches[index].place) for index in indices]
             for rule in self.rules:
-                network, batch = self.scan.network, torch.stack(images)
-                gradients = project(network, batch, self.layer, units, rule=rule, smooth=self.smooth)
+                gradients = self.projector(torch.stack(images), units, rule=rule, smooth=self.smooth)
                 for index, unit, gradient in zip(indices, units, gradients, strict=True):
                     self.projected[index][rule] = projection_tile(gradient, self.view, unit.place, cell=self.cell)
         self.waiting.clear()
