@@ -248,6 +248,7 @@ def test_explain_json_tells_of_each_map(run: Run, lite0: cs.Network, judged: boo
 
 def test_report_and_demo_write_a_page(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convscope.plates.report.reasons", lambda *_, **__: [])  # they take their time
+    monkeypatch.setattr("convscope.plates.pieces.look_at_pieces", lambda *_, **__: [])  # and so does a scan
     shutil.copy(photograph("chelsea"), "cat.png")
     (page,) = written(run("report", "cat.png", "--target", "tabby", "--layer", "blocks.9"))
     assert page.suffix == ".html"

@@ -161,7 +161,7 @@ class Fake:
     name = "onnxruntime 0"
     made = 0
 
-    def __init__(self, part: Part, example: tuple[Tensor, ...]) -> None:
+    def __init__(self, part: Part, example: tuple[Tensor, ...], *, alone: bool) -> None:
         Fake.made += 1
         self.part = part
 
@@ -210,7 +210,7 @@ def test_other_types_are_torchs(part: Part) -> None:
 def test_what_can_not_be_exported_is_torchs_with_one_line_of_warning(
     part: Part, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(part: Part, example: tuple[Tensor, ...]) -> None:
+    def failing(part: Part, example: tuple[Tensor, ...], *, alone: bool) -> None:
         raise NetworkError("the network can't be exported to ONNX (no such operator)")
 
     monkeypatch.setattr(onnx_engine, "OnnxEngine", failing)
@@ -222,7 +222,7 @@ def test_what_can_not_be_exported_is_torchs_with_one_line_of_warning(
 
 @pytest.mark.usefixtures("installed")
 def test_a_batch_of_images_is_tried_and_warned_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(part: Part, example: tuple[Tensor, ...]) -> None:
+    def failing(part: Part, example: tuple[Tensor, ...], *, alone: bool) -> None:
         raise NetworkError("can't")
 
     monkeypatch.setattr(onnx_engine, "OnnxEngine", failing)

@@ -180,7 +180,7 @@ def test_what_onnx_lacks_is_said_in_a_line_too(capfd: pytest.CaptureFixture[str]
 
 
 def test_what_onnx_runtime_can_not_load_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(path: Path) -> None:
+    def failing(path: Path, alone: bool) -> None:
         raise RuntimeError("no kernel\nat all")
 
     monkeypatch.setattr(onnx_engine, "_export", lambda part, example, path: None)
@@ -203,9 +203,9 @@ def test_another_result_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
             output, _ = TorchEngine(part)(torch.from_numpy(feeds["given"]))
             return [(output * (1 + self.error)).numpy()]
 
-    monkeypatch.setattr(onnx_engine, "_session", lambda part, example: Session(5e-5))
+    monkeypatch.setattr(onnx_engine, "_session", lambda part, example, alone: Session(5e-5))
     OnnxEngine(part, (image(),))
-    monkeypatch.setattr(onnx_engine, "_session", lambda part, example: Session(1e-3))
+    monkeypatch.setattr(onnx_engine, "_session", lambda part, example, alone: Session(1e-3))
     with pytest.raises(NetworkError, match="another result"):
         OnnxEngine(part, (image(),))
 
