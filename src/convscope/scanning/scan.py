@@ -22,7 +22,7 @@ from convscope.progress import Steps, Watcher
 from convscope.scanning.header import FILE, Header, ScannedLayer
 from convscope.scanning.plan import Shard, read_part, shards, write_part
 from convscope.scanning.reading import Readers
-from convscope.scanning.store import Store
+from convscope.scanning.store import Store, make_ready
 from convscope.scanning.stored import Scan, check_network, known_entries, write_passed_over, write_removed
 from convscope.scanning.work import THUMBNAIL, Worker, engine_kind
 
@@ -91,7 +91,7 @@ def scan(
     """
     folder = Path(out)
     opened = open_source(source)
-    # Processes take a while to start: they do so while the rest is made ready.
+    # Processes and imports take a while: they do so while the network is made ready.
     readers = Readers(
         opened,
         network.preparation,
@@ -99,6 +99,7 @@ def scan(
         loader=network.loader,
         thumbnail=THUMBNAIL,
     )
+    make_ready()
     with _locked(folder), readers:
         header, tried = _begun(folder, network, opened, layers, k, engine)
         header = _brought_up_to_date(folder, header, opened)

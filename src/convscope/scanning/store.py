@@ -12,9 +12,11 @@ commit of the table: that is what makes it count. A summary without rows is writ
 
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +45,16 @@ class Done:
     number: int
     rows: "pa.Table"
     summaries: Summaries
+
+
+def make_ready() -> None:
+    """Begin to import what a store needs, which takes a second or two, beside other work."""
+
+    def begin() -> None:
+        with suppress(ImportError):  # it is told of where a store is opened
+            import lancedb  # noqa: F401
+
+    Thread(target=begin, daemon=True).start()
 
 
 class Store:
