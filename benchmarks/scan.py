@@ -9,7 +9,6 @@ scans of more and more pictures, each in a process of its own, for what memory a
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -173,8 +172,9 @@ def alone(folder: Path) -> None:
         cs.scan(network, folder, out=Path(name, "x.scan"))
         took = time.perf_counter() - begun
         stored = sum(each.stat().st_size for each in Path(name).rglob("*") if each.is_file())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": took, "peak": peak, "stored": stored}))
+    # Not `ru_maxrss`, which begins with that of the process that started this one.
+    [peak] = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
+    print(json.dumps({"seconds": took, "peak": int(peak) * 1024, "stored": stored}))
 
 
 def grow(folders: list[tuple[int, Path]]) -> None:
