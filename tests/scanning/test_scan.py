@@ -140,8 +140,8 @@ def test_further_layers_are_a_pass_of_their_own(folder: Path, tmp_path: Path) ->
     whole = scan_little(folder, tmp_path / "one.scan", layers=["1", "3", "5"])
     scan_little(folder, tmp_path / "two.scan", layers=["5"])
     scan = scan_little(folder, tmp_path / "two.scan", layers=["1", "5", "3"])
-    assert [*scan.layers] == ["5", "1", "3"]
-    assert [layer.number for layer in scan.layers.values()] == [0, 1, 1]
+    assert [*scan.layers] == ["1", "3", "5"]
+    assert [layer.number for layer in scan.layers.values()] == [1, 1, 0]
     for layer in whole.layers:
         assert np.array_equal(scan.codes(layer), whole.codes(layer))
         assert np.array_equal(scan.top(layer).images, whole.top(layer).images)

@@ -202,8 +202,8 @@ class _Work:
 def _told(judged: Verdict | None) -> list[str]:
     """A verdict in two short lines.
 
-    >>> _told(Verdict(deletion=16.12, randomized=-0.001, noise=0.91))
-    ['holds', 'deletion z 16.1, random weights 0.00, noise 0.91']
+    >>> _told(Verdict(deletion=26.12, randomized=-0.001, noise=0.91))
+    ['holds', 'deletion z 26.1, random weights 0.00, noise 0.91']
     """
     if judged is None:
         return []

@@ -19,12 +19,13 @@ _FORMAT = 1
 class ScannedLayer:
     """A layer as it was scanned: its `shape` `(C, H, W)`, or `(C,)`, and the `number` of the pass that holds it.
 
-    `called` are the names that the network has for it.
+    `place` is where it comes among the network's layers, `called` are the names that the network has for it.
     """
 
     name: str
     shape: tuple[int, ...]
     number: int = 0
+    place: int = 0
     called: tuple[str, ...] = ()
 
     @property
@@ -65,8 +66,9 @@ class Header:
 
     @property
     def layers(self) -> dict[str, ScannedLayer]:
-        """All that was scanned, by name."""
-        return {layer.name: layer for each in self.passes for layer in each}
+        """All that was scanned, by name, in the network's order."""
+        found = sorted((layer for each in self.passes for layer in each), key=lambda layer: layer.place)
+        return {layer.name: layer for layer in found}
 
     @property
     def planned(self) -> int:

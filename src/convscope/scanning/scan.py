@@ -191,7 +191,7 @@ def _begun(
         )
     if engine not in ("auto", engine_kind(header.engine)):
         raise ConvscopeError(f"the scan {str(folder)!r} was made by {header.engine}; got engine={engine!r}")
-    known = header.layers
+    known = {name for layer in header.layers.values() for name in (layer.name, *layer.called)}
     lacking = [each for each in _described(network, layers or [], len(header.passes)) if each.name not in known]
     return (replace(header, passes=(*header.passes, tuple(lacking))) if lacking else header), None
 
@@ -243,7 +243,7 @@ def _described(network: Network, layers: Sequence[str], number: int) -> tuple[Sc
         check_summable(network, name)
         own = known[name]
         called = tuple(each for each in known.names if known[each].name == own.name)
-        found.setdefault(own.name, ScannedLayer(name, own.shape, number, called))
+        found.setdefault(own.name, ScannedLayer(name, own.shape, number, [*known].index(own.name), called))
     return tuple(found.values())
 
 
