@@ -1,14 +1,13 @@
 """Plates and pages of layers: what is on them, and that the page fits a browser's window."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from tests.patches_scan import pieces_scan
-from tests.plates.test_report_in_browser import CHROMIUM, QUIET, WIDTHS
+from tests.plates.test_report_in_browser import WIDTHS
 
 import convscope as cs
 from convscope.image.write import read_recipe
@@ -83,17 +82,6 @@ def test_a_page_holds_every_channel(pieces: Scan, tmp_path: Path) -> None:
     chosen = layer_page(pieces, "1", channel=[3, 0], order="strongest").html()
     assert chosen.index("<figcaption>3: ") < chosen.index("<figcaption>0: ")
     assert layer_page(pieces, "2", limit=2).html().count("<figure") == 2
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if not CHROMIUM.exists():
-        pytest.skip(f"needs Chromium at {CHROMIUM}")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
-        yield chromium
-        chromium.close()
 
 
 @pytest.mark.slow

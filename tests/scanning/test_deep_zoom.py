@@ -1,7 +1,6 @@
 """Pictures to zoom into: tiles against one picture that is cut up, memory, folders, and the page in a real browser."""
 
 import tracemalloc
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +20,6 @@ from convscope.scanning.deep_zoom import write_deep_zoom
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-CHROMIUM = Path("/usr/bin/chromium")
-QUIET = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 Box = tuple[int, int, int, int]
 
 
@@ -139,17 +133,6 @@ def test_names_of_too_many_pictures_are_left_out(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(deep_zoom, "_NAMED", 2)
     write(noise(20, 20), tmp_path / "zoom", side=4, squares=[(0, 0, "some.png", -1)] * 3)
     assert "some.png" not in (tmp_path / "zoom/index.html").read_text()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if not CHROMIUM.exists():
-        pytest.skip(f"needs Chromium at {CHROMIUM}")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
-        yield chromium
-        chromium.close()
 
 
 NASTY = '</script><b>it\'s & "so".png'
