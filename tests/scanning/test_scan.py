@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from tests.scanning.little import little_network, little_pictures, scan_little
+from torch import Tensor
 from torch.utils.data import TensorDataset
 
 import convscope as cs
@@ -103,6 +104,23 @@ def test_a_data_set_and_a_list_of_files_are_scanned_alike(folder: Path, tmp_path
     for layer in one.layers:
         assert np.array_equal(one.codes(layer), two.codes(layer))
         assert np.array_equal(one.codes(layer), three.codes(layer))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_of_ones_own_reads_files_of_any_kind(tmp_path: Path, workers: int) -> None:
+    def loader(path: str) -> Tensor:
+        return torch.full((3, 24, 24), float(Path(path).read_text()))
+
+    for level in (0.2, 0.6):
+        (tmp_path / f"{level}.level").write_text(str(level))
+    (tmp_path / "bad.level").write_text("bright")
+    net = cs.Network(little_network().module, input_size=24, loader=loader)
+    scan = cs.scan(net, tmp_path, out=tmp_path.parent / f"{workers}.scan", engine="torch", workers=workers)
+    assert scan.images.names == ["0.2.level", "0.6.level"]
+    expected = net.capture(torch.full((3, 24, 24), 0.6), ["5"])["5"]
+    np.testing.assert_allclose(scan.codes("5")[1], expected, rtol=2e-3, atol=1e-4)
+    torch.testing.assert_close(scan.open(1), torch.full((3, 24, 24), 0.6))
+    assert [each.path.name for each in scan.unreadable] == ["bad.level"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -90,7 +90,7 @@ def scan(
         `progress` returned False; what was kept stays.
     """
     folder = Path(out)
-    opened = open_source(source)
+    opened = open_source(source, every_file=network.loader is not None)
     # Processes and imports take a while: they do so while the network is made ready.
     readers = Readers(
         opened,

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from convscope import __version__
 from convscope.errors import ConvscopeError, ImageError, LayerError, NetworkError, nearest
 from convscope.image.recipe import JSON, Recipe
 from convscope.image.sources import Entry, Source, Unreadable, open_source, source_from
@@ -284,7 +285,7 @@ class Scan:
             threads=torch.get_num_threads(),
             batch=None,
             seed=seed,
-            version=header.version,
+            version=__version__,
         )
 
     # Inside
@@ -330,7 +331,8 @@ def open_scan(path: str | os.PathLike[str], network: Network | None = None, sour
     NetworkError
         `network` is another than that of the scan.
     """
-    return Scan(Path(path), network, None if source is None else open_source(source))
+    every_file = network is not None and network.loader is not None
+    return Scan(Path(path), network, None if source is None else open_source(source, every_file=every_file))
 
 
 def check_network(network: Network, header: Header) -> None:
