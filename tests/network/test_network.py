@@ -103,6 +103,13 @@ def test_to_original_puts_a_map_where_it_was_seen(tiny: nn.Module, fit: Any) -> 
     assert np.abs(edges - [50, 70, 80, 110]).max() <= 3
 
 
+@pytest.mark.parametrize("fit", ["crop", "resize", "pad"])
+def test_a_picture_of_the_input_size_was_seen_as_it_is(tiny: nn.Module, fit: Any) -> None:
+    net = cs.Network(tiny, input_size=(64, 48), fit=fit)
+    picture = torch.rand(3, 64, 48)
+    torch.testing.assert_close(net.to_original(net.prepare(picture), (64, 48)), picture)
+
+
 def test_other_sizes_and_batches_are_traced_anew(tiny: nn.Module) -> None:
     net = cs.Network(tiny, input_size=16)
     expected = copy.deepcopy(tiny).eval()

@@ -249,7 +249,9 @@ class Network:
 
         What `prepare` cropped away gets 0.
         """
-        return unfit_map(values, size, self.input_size, fit=self.fit, crop_fraction=self.crop_fraction)
+        # `prepare` takes what has the input size already as it is.
+        fit: Fit = "resize" if tuple(size) == self.input_size else self.fit
+        return unfit_map(values, size, self.input_size, fit=fit, crop_fraction=self.crop_fraction)
 
     # Running it
 
