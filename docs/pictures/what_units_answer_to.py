@@ -1,6 +1,6 @@
 """Draws the pictures of `docs/what-units-answer-to.md`: `python -m docs.pictures.what_units_answer_to`.
 
-The scan is of pieces of the bundled photographs, some 200: few, and of few things, but everybody has them.
+The scan is of pieces of the bundled photographs, some 170: few, and of few things, but everybody has them.
 """
 
 from pathlib import Path

@@ -20,7 +20,7 @@ _QUESTION = "coffee"
 
 
 def write_pieces(folder: Path, photographs: Sequence[str] = PHOTOGRAPHS) -> list[Path]:
-    """Pieces of bundled photographs as PNG, side by side, each 150 pixels wide and high or more: some 200 in all.
+    """Pieces of bundled photographs as PNG, side by side, each 150 pixels wide and high or more: some 170 in all.
 
     Each photograph's are in a folder of its name. Those that are there already stay.
     """
