@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from convscope.anatomy.matrix import AMBER, BLUE, Colour
-from convscope.anatomy.networkless import recipe_of
 from convscope.anatomy.sliding_product import Matrix, to_matrix
 from convscope.errors import ImageError
+from convscope.image.networkless import recipe_of
 from convscope.image.recipe import Recipe
 from convscope.render import text
 from convscope.render.colours import Scale

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Generator, Tensor
 
-from convscope.anatomy.networkless import recipe_of
 from convscope.anatomy.tiles import tile, tile_side
 from convscope.errors import ConvscopeError, ImageError, nearest
 from convscope.image.check import check_image
+from convscope.image.networkless import recipe_of
 from convscope.image.provenance import recall
 from convscope.image.read import read_image
 from convscope.image.recipe import Recipe

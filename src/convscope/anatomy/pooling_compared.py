@@ -9,9 +9,9 @@ from torch import Tensor
 
 from convscope.anatomy.arithmetic import Arithmetic, Pair, pooling
 from convscope.anatomy.matrix import captioned, matrix, side_by_side
-from convscope.anatomy.networkless import recipe_of
 from convscope.anatomy.sliding_product import Matrix
 from convscope.errors import ImageError
+from convscope.image.networkless import recipe_of
 from convscope.image.recipe import Recipe
 from convscope.render.colours import Scale
 from convscope.render.grid import stack, title_strip

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from convscope.anatomy.arithmetic import Arithmetic, Pair, convolution
 from convscope.anatomy.matrix import AMBER, BLUE, Mark, arrow, captioned, matrix, side_by_side, sign, words
-from convscope.anatomy.networkless import recipe_of
 from convscope.errors import ImageError
+from convscope.image.networkless import recipe_of
 from convscope.image.recipe import Recipe
 from convscope.render.grid import grid, stack, title_strip
 from convscope.render.result import Pictured

@@ -1,0 +1,1 @@
+"""What would the network like to see? Images that are optimized: preferred images, inversions, dreams, textures."""
