@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class ConvscopeError(Exception):
@@ -51,8 +52,20 @@ class MissingExtra(ConvscopeError):  # noqa: N818 - it says what is missing
         super().__init__(f"{feature} needs an optional dependency: pip install 'convscope[{extra}]'")
 
 
-class Cancelled(ConvscopeError):  # noqa: N818 - it is a decision of the caller, not a fault
+class Stopped(ConvscopeError):  # noqa: N818 - it says what happened
+    """Long work that ended before its end; `so_far` is its result as far as it went, where there is one."""
+
+    def __init__(self, message: str, *, so_far: Any = None) -> None:
+        super().__init__(message)
+        self.so_far = so_far
+
+
+class Cancelled(Stopped):
     """A progress callback asked to stop."""
+
+
+class StepFailed(Stopped):
+    """A step of an optimization could not be taken: it gave no numbers, or memory ran out."""
 
 
 def nearest(name: str, known: Iterable[str], *, count: int = 5) -> str:

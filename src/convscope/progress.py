@@ -59,4 +59,4 @@ class Steps:
             return
         progress = Progress(self._done, self._total, time.perf_counter() - self._started, preview)
         if self._watcher(progress) is False:
-            raise Cancelled(f"stopped after {self._done} of {self._total} steps")
+            raise Cancelled(f"stopped after {self._done} of {self._total} steps", so_far=preview)

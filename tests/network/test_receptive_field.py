@@ -47,7 +47,7 @@ def check_every_layer(module: nn.Module, size: int) -> int:
     layers = dict(net.layers)
     images = torch.rand(2, 3, size, size, dtype=torch.float64, requires_grad=True)
     with Linearized():
-        _, kept = net._run(images, list(layers))
+        _, kept = net.run(images, list(layers))
     for name, layer in layers.items():
         field, value = layer.receptive_field, kept[name]
         assert field is not None
@@ -127,7 +127,7 @@ def test_oddities_cover_what_is_seen() -> None:
     size = 24
     net = cs.Network(positive(Oddities()), input_size=size)
     images = torch.rand(1, 3, size, size, dtype=torch.float64, requires_grad=True)
-    _, kept = net._run(images, list(net.layers))
+    _, kept = net.run(images, list(net.layers))
     for name, layer in net.layers.items():
         assert layer.receptive_field is not None
         assert not layer.receptive_field.whole, name

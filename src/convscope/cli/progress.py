@@ -5,7 +5,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convscope.errors import Cancelled
 from convscope.progress import Progress, Watcher
@@ -37,7 +37,7 @@ def bar(label: str) -> Iterator[Watcher]:
     try:
         yield drawn
     except KeyboardInterrupt:
-        raise Cancelled(f"{label} stopped{drawn.reached}") from None
+        raise Cancelled(f"{label} stopped{drawn.reached}", so_far=drawn.preview) from None
     finally:
         drawn.close()
 
@@ -66,6 +66,11 @@ class _Bar:
     def reached(self) -> str:
         """How far it had come, as the end of a sentence."""
         return "" if self._last is None else f" after {self._last.done:,} of {self._last.total:,} steps"
+
+    @property
+    def preview(self) -> Any:
+        """The result as far as it had come."""
+        return None if self._last is None else self._last.preview
 
     def close(self) -> None:
         """Take the bar away and give the cursor back."""

@@ -301,7 +301,7 @@ class Network:
         known = self._runnable(tuple(batch.shape[1:])).layers
         wanted = {name: known[name].name for name in ([layers] if isinstance(layers, str) else layers)}
         with torch.no_grad():
-            _, kept = self._run(batch, tuple(wanted.values()), whole=False)
+            _, kept = self.run(batch, tuple(wanted.values()), whole=False)
         for name, own in wanted.items():
             if own not in kept:
                 raise LayerError(
@@ -354,6 +354,13 @@ class Network:
         name, copied = runnable.layers[layer].name, runnable.graph.writes
         pair_of = layer_gradient(self._forward, batch, self.target(target, image), name, copied=copied)
         return (pair_of[0][0], pair_of[1][0]) if single else pair_of
+
+    def run(self, batch: Tensor, layers: Sequence[str] = (), *, whole: bool = True) -> tuple[Any, dict[str, Tensor]]:
+        """What the module returns for a batch `(N, C, H, W)`, None unless `whole`, and these layers by their own names.
+
+        Gradients flow if the batch requires them.
+        """
+        return self._runnable(tuple(batch.shape[1:])).graph.run(self.feed(batch), layers, whole=whole)
 
     def run_fed(self, fed: Tensor, layers: Sequence[str] = (), *, whole: bool = True) -> tuple[Any, dict[str, Tensor]]:
         """What the module returns for a batch as it is fed, None unless `whole`, and these layers; no gradients."""
@@ -423,11 +430,8 @@ class Network:
         check_image(image, channels=self.channels)
         return (image[None], True) if image.dim() == 3 else (image, False)
 
-    def _run(self, batch: Tensor, layers: Sequence[str] = (), *, whole: bool = True) -> tuple[Any, dict[str, Tensor]]:
-        return self._runnable(tuple(batch.shape[1:])).graph.run(self.feed(batch), layers, whole=whole)
-
     def _forward(self, batch: Tensor, layers: Sequence[str], whole: bool) -> Answers:
-        output, kept = self._run(batch, layers, whole=whole)
+        output, kept = self.run(batch, layers, whole=whole)
         return Answers(output, kept, self.reader, len(batch))
 
     def _runnable(self, shape: tuple[int, ...]) -> Runnable:

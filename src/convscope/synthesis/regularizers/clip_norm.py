@@ -1,0 +1,18 @@
+"""Clip norm: faint pixels become grey."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from convscope.synthesis.regularizers.regularizer import kept
+
+
+@dataclass(frozen=True)
+class ClipNorm:
+    """The `share` of pixels with the smallest norm over the colours become 0 (Yosinski et al. 2015)."""
+
+    share: float = 0.2
+    every: int = 1
+
+    def adjust(self, deviation: Tensor, gradient: Tensor) -> Tensor:
+        return kept(deviation, deviation.norm(dim=1), self.share)

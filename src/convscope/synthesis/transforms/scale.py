@@ -1,0 +1,18 @@
+"""Scale: the image larger or smaller."""
+
+from dataclasses import dataclass
+
+from torch import Generator, Tensor
+
+from convscope.synthesis.transforms.transform import Size, scaling, uniform
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Show the image between `low` and `high` times as large."""
+
+    low: float = 0.9
+    high: float = 1.1
+
+    def matrix(self, size: Size, view: Size, draw: Generator) -> Tensor:
+        return scaling(uniform(self.low, self.high, draw))
