@@ -141,7 +141,7 @@ def maximize(
     if min(count, batch) < 1:
         raise ImageError(f"got count={count}, batch={batch}; expected at least 1 of each")
     shape = image_shape(network, size, begin)
-    several: Sequence[TargetLike | Objective] = target if isinstance(target, list | tuple) else [target]
+    several = [target] if isinstance(target, str) or not isinstance(target, Sequence) else target
     wanted = [one for one in (_Wanted.of(network, each, shape) for each in several) for _ in range(count)]
     objectives = _objectives(network, wanted, diverse)
     watched = Steps(settings.steps * -(-len(wanted) // batch), progress)

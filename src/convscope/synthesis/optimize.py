@@ -93,7 +93,8 @@ class _Climb:
 
     def run(self, steps: Steps) -> Climbed:
         climb = self.settings.optimizer.over(self.parameters)
-        for self.step in range(self.settings.steps):
+        for step in range(self.settings.steps):
+            self.step = step
             with self._watched():
                 climb.step(self._evaluate, self.settings.schedule(self.step / self.settings.steps))
                 with torch.no_grad():

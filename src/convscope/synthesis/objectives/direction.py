@@ -7,7 +7,7 @@ from convscope.synthesis.objectives.objective import Objective, Seen
 
 
 def direction(layer: str, vector: Tensor, *, power: float = 0.0) -> Objective:
-    """Mean over places of (a · v) · max(0.1, cos(a, v))^power, with a the channels `(C,)` at a place (Olah et al. 2018).
+    """Mean over places of (a · v) · max(0.1, cos(a, v))^power, a the channels `(C,)` at a place (Olah et al. 2018).
 
     With a `power` the activation must point that way, not only reach far along it.
     """

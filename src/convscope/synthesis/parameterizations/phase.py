@@ -12,7 +12,7 @@ from convscope.synthesis.parameterizations.natural import Shape, amplitudes, col
 
 @dataclass(frozen=True)
 class Phase:
-    """x = sigmoid(4 · M · F⁻¹(a · e^iφ)), the phases φ free and the amplitudes a those of photographs (Fel et al. 2023).
+    """x = sigmoid(4 · M · F⁻¹(a · e^iφ)), φ free and the amplitudes a those of photographs (Fel et al. 2023).
 
     No frequency can grow beyond what photographs have of it, whatever the network would like. Noise is uniform.
     """
