@@ -43,6 +43,8 @@ if TYPE_CHECKING:
         RecipeError,
         RuleError,
         RuleMatchedNothing,
+        StepFailed,
+        Stopped,
         TargetError,
         WeightsError,
     )
@@ -57,10 +59,15 @@ if TYPE_CHECKING:
     from convscope.plates.patch_plates import LayerPlate, layer_page, layer_plate
     from convscope.plates.redo import redo
     from convscope.plates.report import report
+    from convscope.plates.sheet import Sheet, sheet
     from convscope.progress import Progress
     from convscope.scanning.patches import TopPatches
     from convscope.scanning.scan import scan
     from convscope.scanning.stored import Scan, open_scan
+    from convscope.synthesis.copied import CopiedTexture
+    from convscope.synthesis.efros_leung import efros_leung
+    from convscope.synthesis.maximize import Maximized, maximize
+    from convscope.synthesis.quilting import quilting
 
 # Where each public name lives. They are imported at first use, so that `import convscope` is instant.
 _HOMES = {
@@ -85,7 +92,7 @@ _HOMES = {
     "attribution.smooth_grad": "smooth_grad",
     "attribution.verdict": "Verdict verdict",
     "errors": "Cancelled ConvscopeError ImageError LayerError MissingExtra NetworkError RecipeError RuleError "
-    "RuleMatchedNothing TargetError WeightsError",
+    "RuleMatchedNothing StepFailed Stopped TargetError WeightsError",
     "image.read": "read_image",
     "image.recipe": "Recipe",
     "network.heads": "Prediction",
@@ -97,10 +104,15 @@ _HOMES = {
     "plates.patch_plates": "LayerPlate layer_page layer_plate",
     "plates.redo": "redo",
     "plates.report": "report",
+    "plates.sheet": "Sheet sheet",
     "progress": "Progress",
     "scanning.patches": "TopPatches",
     "scanning.scan": "scan",
     "scanning.stored": "Scan open_scan",
+    "synthesis.copied": "CopiedTexture",
+    "synthesis.efros_leung": "efros_leung",
+    "synthesis.maximize": "Maximized maximize",
+    "synthesis.quilting": "quilting",
 }
 _HOME_OF = {name: f"convscope.{home}" for home, names in _HOMES.items() for name in names.split()}
 

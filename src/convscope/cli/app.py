@@ -11,6 +11,7 @@ from convscope.cli import (
     explain,
     faithfulness,
     map,
+    maximize,
     mistakes,
     neighbours,
     networks,
@@ -61,6 +62,7 @@ app.command()(neighbours.neighbours)
 app.command("map")(map.map_command)
 app.command()(units.units)
 app.command()(mistakes.mistakes)
+app.command()(maximize.maximize)
 app.command()(report.report)
 app.command()(report.demo)
 app.command()(report.redo)

@@ -32,14 +32,16 @@ from convscope.image.recipe import Input, Recipe
 from convscope.image.write import read_recipe
 from convscope.network.network import Network
 from convscope.network.zoo.again import harmless, load_again
-from convscope.plates import redo_scans
+from convscope.plates import redo_scans, synthesized
 from convscope.plates.explanation import explanation
 from convscope.plates.faithfulness_table import faithfulness_table
+from convscope.plates.sheet import sheet
 from convscope.render.result import Pictured
 
 # From networks, images and keyword arguments to the result, for each public function that makes a picture.
 Method = Callable[[Sequence[Network], Sequence[Tensor], dict[str, Any]], Pictured]
 METHODS: dict[str, Method] = {
+    **synthesized.METHODS,
     "activations": lambda networks, images, options: activations(networks[0], images[0], **options),
     "drill_down": lambda networks, images, options: drill_down(
         networks[0], images[0], **_with_image(options, "fill", images)
@@ -64,6 +66,7 @@ METHODS: dict[str, Method] = {
     ),
     "saliency": lambda networks, images, options: saliency(networks[0], images[0], **options),
     "segment": lambda networks, images, options: _segmented(networks, images, **options),
+    "sheet": lambda networks, images, options: sheet(options.pop("of"), *networks, *images, **options),
     "sliding_product": lambda networks, images, options: sliding_product(**options),
     "smooth_grad": lambda networks, images, options: smooth_grad(networks[0], images[0], **options),
 }

@@ -69,6 +69,13 @@ class Maximized(Synthesized):
     scores: Tensor
     probabilities: Tensor
 
+    @property
+    def caption(self) -> str:
+        """The first image's probability, or its score."""
+        if self.probabilities[0].isnan():
+            return f"{float(self.scores[0]):.3g}"
+        return f"{float(self.probabilities[0]):.1%}"
+
 
 def maximize(
     network: Network,

@@ -8,7 +8,7 @@ from convscope.errors import ImageError, nearest
 from convscope.image.recipe import JSON
 from convscope.synthesis.optimizers import OPTIMIZERS, SCHEDULES, Optimizer, Schedule
 from convscope.synthesis.parameterizations import PARAMETERIZATIONS, Parameterization
-from convscope.synthesis.parts import part, parts, text_of
+from convscope.synthesis.parts import PartError, part, parts, text_of
 from convscope.synthesis.regularizers import REGULARIZERS, Regularizer
 from convscope.synthesis.transforms import TRANSFORMS, Transform
 
@@ -65,6 +65,44 @@ def chosen(presets: Mapping[str, Mapping[str, Any]], preset: str, given: Mapping
         views=asked["views"],
     )
 
+
+def with_part(
+    presets: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any], name: str, field: str, value: JSON
+) -> dict[str, Any]:
+    """The keyword arguments `options` with one number of one part changed, or such a part added.
+
+    >>> with_part({"plain": {"regularizers": "blur:2"}}, {"preset": "plain"}, "blur", "every", 8)["regularizers"]
+    ['blur:2,every=8']
+    """
+    settings = presets[options.get("preset") or next(iter(presets))]
+    options_of = {each: option for option, kinds in _KINDS.items() for each in kinds}
+    if name not in options_of:
+        raise PartError(f"no part {name!r} to change the {field} of; {nearest(name, options_of)}")
+    option = options_of[name]
+    now = options.get(option)
+    now = settings.get(option, "") if now is None else now
+    texts = now.split() if isinstance(now, str) else list(now)
+    several = option in ("transforms", "regularizers")
+    if not any(each.partition(":")[0] == name for each in texts):
+        texts = [*(texts if several else []), name]
+    changed = [_set(each, field, value) if each.partition(":")[0] == name else each for each in texts]
+    return {**options, option: changed if several else changed[0]}
+
+
+def _set(text: str, field: str, value: JSON) -> str:
+    """`blur:sigma=1,every=4` with another `every`; what is given by place stays before what is given by name."""
+    name, _, rest = text.partition(":")
+    pieces = [piece for piece in rest.split(",") if piece and piece.partition("=")[0] != field]
+    return f"{name}:" + ",".join([*pieces, f"{field}={value}"])
+
+
+_KINDS: dict[str, Mapping[str, type[Any]]] = {
+    "parameterization": PARAMETERIZATIONS,
+    "transforms": TRANSFORMS,
+    "regularizers": REGULARIZERS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+}
 
 _USUAL: dict[str, Any] = {"transforms": "", "regularizers": "", "schedule": "constant", "views": 1}
 """What a preset needn't say."""

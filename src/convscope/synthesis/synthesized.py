@@ -31,6 +31,11 @@ class Synthesized(Pictured):
         """The first of them, `(C, H, W)`."""
         return self.images[0]
 
+    @property
+    def caption(self) -> str:
+        """What a sheet says of the result beside its parameters."""
+        return ""
+
     def picture(self, *, which: int | None = None, columns: int | None = None) -> Image.Image:
         """One image as it is, number `which`; or all of them, each above what it is, where there are several."""
         count = len(self.images)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from convscope.synthesis.optimizers.optimizer import Climb, Evaluate
@@ -33,7 +34,8 @@ class _Climb:
         if self._ascent.momentum:
             direction = direction if self._velocity is None else self._velocity * self._ascent.momentum + direction
             self._velocity = direction
-        self._parameters.add_(direction, alpha=self._ascent.rate * factor)
+        with torch.no_grad():
+            self._parameters.add_(direction, alpha=self._ascent.rate * factor)
 
 
 def normalized(gradient: Tensor) -> Tensor:

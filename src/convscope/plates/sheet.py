@@ -1,0 +1,128 @@
+"""A sheet: the same method with one or two parameters changed from picture to picture."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from convscope.errors import ImageError, Stopped, nearest
+from convscope.image.networkless import recipe_of
+from convscope.image.provenance import recall
+from convscope.image.recipe import JSON, Recipe
+from convscope.network.network import Network
+from convscope.plates.synthesized import METHODS, PRESETS
+from convscope.progress import Progress, Watcher
+from convscope.render.grid import grid as lay_out
+from convscope.render.grid import rows
+from convscope.render.result import Pictured
+from convscope.synthesis.settings import with_part
+
+
+@dataclass(frozen=True)
+class Sheet(Pictured):
+    """Results `results` of one method, `names` the parameters that change, `values` theirs for each result."""
+
+    method: str
+    names: tuple[str, ...]
+    values: tuple[tuple[JSON, ...], ...]
+    results: tuple[Pictured, ...]
+    recipe: Recipe
+
+    def picture(self, *, cell: int | None = None) -> Image.Image:
+        """Each result above its parameters; with two of them, the first goes down and the second across."""
+        pictures = [each.picture() for each in self.results]
+        captions = [str(getattr(each, "caption", "")) for each in self.results]
+        if len(self.names) == 1:
+            told = [f"{self.names[0]} = {value}" for (value,) in self.values]
+            labels = [", ".join(filter(None, both)) for both in zip(told, captions, strict=True)]
+            return lay_out(pictures, labels=labels, cell=cell)
+        across = list(dict.fromkeys(str(second) for _, second in self.values))
+        down = list(dict.fromkeys(str(first) for first, _ in self.values))
+        table = [pictures[at : at + len(across)] for at in range(0, len(pictures), len(across))]
+        note = f"down: {self.names[0]}\nacross: {self.names[1]}"
+        return rows(list(zip(down, table, strict=True)), column_labels=across, title=self.method, note=note, cell=cell)
+
+
+def sheet(
+    method: str,
+    *given: Network | Tensor,
+    grid: Mapping[str, Sequence[JSON]],
+    progress: Watcher | None = None,
+    **options: Any,
+) -> Sheet:
+    """Run a method of synthesis once for each value of a parameter, or each pair of values of two.
+
+    Parameters
+    ----------
+    method
+        "maximize", "invert", "dream", "texture", …
+    given
+        The networks and images that it takes, in its order.
+    grid
+        Values by the parameter's name. A parameter of a part has the part's name before it: `blur.sigma`,
+        `tv.weight`, `adam.rate`; the part is added where the preset has none.
+    options
+        What stays the same; only what JSON can hold.
+    progress
+        Called after each step of each; returning False stops.
+
+    Raises
+    ------
+    ImageError
+        For a method that is none, or more than two parameters.
+    Stopped
+        As the method does; `so_far` is the sheet of what was done.
+
+    >>> import convscope as cs
+    >>> made = cs.sheet("maximize", cs.load("efficientnet-lite0"), target="blocks.3:12", grid={"steps": [1, 2]})
+    >>> made.values
+    ((1,), (2,))
+    """
+    if method not in METHODS:
+        raise ImageError(f"no method {method!r} to make a sheet of; {nearest(method, METHODS)}")
+    if not 1 <= len(grid) <= 2 or not all(grid.values()):
+        raise ImageError(f"got a grid over {', '.join(grid) or 'nothing'}; expected one or two parameters with values")
+    networks = [each for each in given if isinstance(each, Network)]
+    images = [each for each in given if isinstance(each, Tensor)]
+    places = list(product(*grid.values()))
+    done: list[Pictured] = []
+    told: dict[str, JSON] = {"of": method, "grid": {name: list(values) for name, values in grid.items()}, **options}
+
+    def result() -> Sheet:
+        recipe = (
+            networks[0].recipe("sheet", told, images=images)
+            if networks
+            else recipe_of("sheet", told, inputs=tuple(recall(image) for image in images))
+        )
+        return Sheet(method, tuple(grid), tuple(places[: len(done)]), tuple(done), recipe)
+
+    for index, values in enumerate(places):
+        changed = dict(options)
+        for name, value in zip(grid, values, strict=True):
+            changed = _changed(method, changed, name, value)
+        watched = None if progress is None else _part_of(progress, index, len(places))
+        try:
+            done.append(METHODS[method](networks, images, {**changed, "progress": watched}))
+        except Stopped as stopped:
+            stopped.so_far = result() if done else stopped.so_far
+            raise
+    return result()
+
+
+def _changed(method: str, options: dict[str, Any], name: str, value: JSON) -> dict[str, Any]:
+    part, dot, field = name.partition(".")
+    return with_part(PRESETS[method], options, part, field, value) if dot else {**options, name: value}
+
+
+def _part_of(progress: Watcher, index: int, count: int) -> Watcher:
+    """A watcher of one of several pieces of equal work."""
+
+    def watch(own: Progress) -> bool | None:
+        done, total = index * own.total + own.done, count * own.total
+        # The time of those before, had they gone like this one.
+        return progress(Progress(done, total, own.seconds * done / max(1, own.done), own.preview))
+
+    return watch
