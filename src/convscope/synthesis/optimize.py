@@ -18,6 +18,7 @@ from convscope.network.memory import check_memory
 from convscope.network.network import Network
 from convscope.network.normalization import Normalization
 from convscope.progress import Steps
+from convscope.synthesis.failing import out_of_memory
 from convscope.synthesis.objectives import Objective, Seen
 from convscope.synthesis.parameterizations import Bounded
 from convscope.synthesis.parameterizations.natural import Shape
@@ -109,9 +110,9 @@ class _Climb:
         try:
             yield
         except (RuntimeError, MemoryError) as error:
-            if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "memory" not in str(error):
+            reason = out_of_memory(error)
+            if reason is None:
                 raise
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else "out of memory"
             raise self._failed(f"memory ran out ({reason}); take fewer images at once or a smaller size") from error
 
     def _failed(self, what: str) -> StepFailed:
