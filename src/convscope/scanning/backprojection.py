@@ -11,9 +11,8 @@ from torch import Tensor
 
 from convscope.image.resize import Placement
 from convscope.image.viewable import viewable
-from convscope.network.answers import Answers
+from convscope.network.differentiable import Differentiable
 from convscope.network.differentiation import image_gradient
-from convscope.network.engine import lean
 from convscope.network.network import Network
 from convscope.network.rules import Rule
 from convscope.network.target import Target
@@ -60,23 +59,14 @@ class Projector:
     """
 
     def __init__(self, network: Network, layer: str) -> None:
-        self._network, self._layer = network, network.layers[layer].name
+        self._layer = network.layers[layer].name
         shape = (network.channels, *network.input_size)
-        traced = network.graph(shape)
-        graph = None if traced is None else lean(traced, network.feed(torch.zeros(1, *shape)))
-        self._graph = None if graph is None or graph.writes else graph
+        self._network = Differentiable(network, shape, layers=[self._layer], whole=False)
 
     def __call__(self, batch: Tensor, units: Sequence[Unit], *, rule: Rule, smooth: str | None = None) -> Tensor:
         """Of a batch `(N, C, H, W)` of prepared images, in its shape. Raises as `Network.gradient` does."""
         target = _Units(f"units of {self._layer}", layer=self._layer, units=tuple(units))
-        if self._graph is None:
-            return self._network.gradient(batch, target, rule=rule, smooth=smooth)
-        return image_gradient(self._forward, batch, target, rule=rule, smooth=smooth)
-
-    def _forward(self, batch: Tensor, layers: Sequence[str], whole: bool) -> Answers:
-        assert self._graph is not None
-        output, kept = self._graph.run(self._network.feed(batch), layers, whole=whole)
-        return Answers(output, kept, self._network.reader, len(batch))
+        return image_gradient(self._network.forward, batch, target, rule=rule, smooth=smooth)
 
 
 def projection_tile(values: Tensor, view: View, unit: tuple[int, int], *, cell: int) -> Image.Image:

@@ -32,7 +32,8 @@ class Pixels:
         return self.start((0.5 + self.deviation * noise).clamp(0, 1))
 
     def images(self, parameters: Tensor, shape: Shape) -> Tensor:
-        return parameters if self.bound == "clip" else parameters.sigmoid()
+        # A copy: the parameters themselves go on changing in place.
+        return parameters.clone() if self.bound == "clip" else parameters.sigmoid()
 
     def settle(self, parameters: Tensor) -> None:
         if self.bound == "clip":
