@@ -18,7 +18,6 @@ from convscope.network.memory import check_memory
 from convscope.network.network import Network
 from convscope.network.normalization import Normalization
 from convscope.progress import Steps
-from convscope.synthesis.failing import out_of_memory
 from convscope.synthesis.objectives import Objective, Seen
 from convscope.synthesis.parameterizations import Bounded
 from convscope.synthesis.parameterizations.natural import Shape
@@ -33,7 +32,7 @@ _REDIRECTED = 16
 
 @dataclass(frozen=True)
 class Climbed:
-    """Where a climb ended: images `(N, C, H, W)` in [0, 1], and the objective at each step `(steps, N)`."""
+    """Where a climb ended: images `(N, C, H, W)` in [0, 1], and the objective `(steps, N)` as each step saw it last."""
 
     images: Tensor
     values: Tensor
@@ -88,7 +87,7 @@ class _Climb:
         self.networks: dict[tuple[int, ...], Differentiable] = {}
         self.step = 0
         self.values: list[Tensor] = []
-        self.good = self.gradient = parameters.new_empty(0)
+        self.good = self.gradient = self.value = parameters.new_empty(0)
         needed = () if objective.whole else objective.layers
         check_memory(network, (shape[0], *self.view), len(parameters), layers=needed)
 
@@ -100,6 +99,7 @@ class _Climb:
                 climb.step(self._evaluate, self.settings.schedule(self.step / self.settings.steps))
                 with torch.no_grad():
                     self._settle()
+            self.values.append(self.value)
             steps.done(preview=self.good)
         with torch.no_grad():
             images = self.settings.parameterization.images(self.parameters, self.shape).clamp(0, 1)
@@ -110,9 +110,9 @@ class _Climb:
         try:
             yield
         except (RuntimeError, MemoryError) as error:
-            reason = out_of_memory(error)
-            if reason is None:
+            if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "memory" not in str(error):
                 raise
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else "out of memory"
             raise self._failed(f"memory ran out ({reason}); take fewer images at once or a smaller size") from error
 
     def _failed(self, what: str) -> StepFailed:
@@ -120,26 +120,24 @@ class _Climb:
         return StepFailed(f"step {self.step + 1} of {self.settings.steps}: {what}", so_far=kept)
 
     def _evaluate(self) -> tuple[Tensor, Tensor]:
-        """The objective at the parameters as they are, `(N,)`, and its gradient with the penalties'."""
+        """The objective less the penalties at the parameters as they are, `(N,)`, and its gradient."""
         with torch.enable_grad():
             images = self.settings.parameterization.images(self.parameters, self.shape)
             leaf = images.detach().requires_grad_()
-            value, gradient = self._climbed(leaf)
+            value, total, gradient = self._climbed(leaf)
             if self.step < _REDIRECTED and not _alive(gradient):
-                value, gradient = self._climbed(leaf, redirect=True)
-            if not (value.isfinite().all() and gradient.isfinite().all()):
+                value, total, gradient = self._climbed(leaf, redirect=True)
+            if not (total.isfinite().all() and gradient.isfinite().all()):
                 raise self._failed(
                     "the objective or its gradient is no number any more; take a smaller rate of the optimizer, "
                     "or stronger regularizers"
                 )
             (own,) = torch.autograd.grad(images, self.parameters, gradient)
-        if len(self.values) == self.step:
-            self.values.append(value)
-        self.good, self.gradient = leaf.detach(), gradient
-        return value, own
+        self.value, self.good, self.gradient = value, leaf.detach(), gradient
+        return total, own
 
-    def _climbed(self, images: Tensor, *, redirect: bool = False) -> tuple[Tensor, Tensor]:
-        """The objective of images, and its gradient and the penalties' with respect to them."""
+    def _climbed(self, images: Tensor, *, redirect: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """The objective of images, it less the penalties, and the gradient of that with respect to them."""
         total = -self._penalties(images)
         mean = images.new_zeros(len(images))
         for _ in range(self.settings.views):
@@ -152,7 +150,7 @@ class _Climb:
                 raise TargetError(f"the objective {self.objective.text!r} doesn't depend on the image")
             total, mean = total + value, mean + value.detach()
         (gradient,) = torch.autograd.grad(total.sum(), images)
-        return mean, gradient
+        return mean, total.detach(), gradient
 
     def _network_for(self, shape: tuple[int, ...]) -> Differentiable:
         if shape not in self.networks:
