@@ -9,6 +9,7 @@ from torch import Tensor
 
 from convscope.errors import ImageError
 from convscope.image.recipe import JSON
+from convscope.network.memory import check_memory
 from convscope.network.network import Network
 from convscope.network.stages import stage_ends
 from convscope.network.target import Target, TargetLike
@@ -148,8 +149,10 @@ def maximize(
     if min(count, batch) < 1:
         raise ImageError(f"got count={count}, batch={batch}; expected at least 1 of each")
     shape = image_shape(network, size, begin)
+    view = settings.view(network, shape)
+    check_memory(network, view, 1)
     several = [target] if isinstance(target, str) or not isinstance(target, Sequence) else target
-    wanted = [one for one in (_Wanted.of(network, each, shape) for each in several) for _ in range(count)]
+    wanted = [one for one in (_Wanted.of(network, each, view) for each in several) for _ in range(count)]
     objectives = _objectives(network, wanted, diverse)
     watched = Steps(settings.steps * -(-len(wanted) // batch), progress)
     climbed = []

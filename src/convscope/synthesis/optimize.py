@@ -18,13 +18,13 @@ from convscope.network.memory import check_memory
 from convscope.network.network import Network
 from convscope.network.normalization import Normalization
 from convscope.progress import Steps
+from convscope.synthesis.failing import out_of_memory
 from convscope.synthesis.objectives import Objective, Seen
 from convscope.synthesis.parameterizations import Bounded
 from convscope.synthesis.parameterizations.natural import Shape
 from convscope.synthesis.regularizers.regularizer import Adjustment, Penalty
 from convscope.synthesis.settings import Settings
 from convscope.synthesis.transforms import transformed
-from convscope.synthesis.transforms.crop import Crop
 
 # For so many steps a gradient that rectifiers block as a whole is redirected.
 _REDIRECTED = 16
@@ -80,16 +80,14 @@ class _Climb:
     ) -> None:
         self.network, self.objective, self.settings, self.draws = network, objective, settings, draws
         self.parameters, self.shape = parameters.detach().requires_grad_(), shape
-        # What a crop shows fills the network's input, whatever the image's size.
-        cropped = any(isinstance(each, Crop) for each in settings.transforms)
-        self.view = network.input_size if cropped else shape[1:]
+        self.view = settings.view(network, shape)
         self.neutral = neutral(network).to(parameters)
         self.networks: dict[tuple[int, ...], Differentiable] = {}
         self.step = 0
         self.values: list[Tensor] = []
         self.good = self.gradient = self.value = parameters.new_empty(0)
         needed = () if objective.whole else objective.layers
-        check_memory(network, (shape[0], *self.view), len(parameters), layers=needed)
+        check_memory(network, self.view, len(parameters), layers=needed)
 
     def run(self, steps: Steps) -> Climbed:
         climb = self.settings.optimizer.over(self.parameters)
@@ -110,9 +108,9 @@ class _Climb:
         try:
             yield
         except (RuntimeError, MemoryError) as error:
-            if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "memory" not in str(error):
+            reason = out_of_memory(error)
+            if reason is None:
                 raise
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else "out of memory"
             raise self._failed(f"memory ran out ({reason}); take fewer images at once or a smaller size") from error
 
     def _failed(self, what: str) -> StepFailed:
@@ -141,7 +139,7 @@ class _Climb:
         total = -self._penalties(images)
         mean = images.new_zeros(len(images))
         for _ in range(self.settings.views):
-            seen = transformed(images, self.settings.transforms, self.draws, self.view)
+            seen = transformed(images, self.settings.transforms, self.draws, self.view[1:])
             run = self._network_for(tuple(seen.shape[1:]))
             value = self.objective.value(Seen(seen, run(seen, redirect=redirect))) / self.settings.views
             if value.shape != (len(images),):

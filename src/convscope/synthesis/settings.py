@@ -6,11 +6,14 @@ from typing import Any
 
 from convscope.errors import ImageError, nearest
 from convscope.image.recipe import JSON
+from convscope.network.network import Network
 from convscope.synthesis.optimizers import OPTIMIZERS, SCHEDULES, Optimizer, Schedule
 from convscope.synthesis.parameterizations import PARAMETERIZATIONS, Parameterization
+from convscope.synthesis.parameterizations.natural import Shape
 from convscope.synthesis.parts import PartError, part, parts, text_of
 from convscope.synthesis.regularizers import REGULARIZERS, Regularizer
 from convscope.synthesis.transforms import TRANSFORMS, Transform
+from convscope.synthesis.transforms.crop import Crop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,14 @@ class Settings:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ImageError(f"got {name}={value!r}, expected a whole number of at least 1")
+
+    def view(self, network: Network, shape: Shape) -> Shape:
+        """The shape `(C, H, W)` of what the network sees of images of a `shape`: their own, but for a crop's.
+
+        What a crop shows fills the network's input, whatever the image's size.
+        """
+        cropped = any(isinstance(each, Crop) for each in self.transforms)
+        return (shape[0], *network.input_size) if cropped else shape
 
     def parameters(self) -> dict[str, JSON]:
         """As keyword arguments that make the same settings again."""
