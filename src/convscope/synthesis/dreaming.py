@@ -77,6 +77,7 @@ class Dreaming:
 
     def __init__(self, network: Network, objective: Objective, manner: Manner) -> None:
         self._network, self._manner = network, manner
+        self.channels, self.steps = network.channels, manner.octaves * manner.steps
         self._uphill = Uphill(network, objective, tile=manner.tile)
 
     def __call__(self, photograph: Tensor, draw: Generator, steps: Steps) -> tuple[Tensor, Tensor]:
@@ -127,8 +128,7 @@ class Dreaming:
         return moved.roll((-down, -across), dims=(2, 3)), value
 
     def _failed(self, done: int, what: str, picture: Tensor) -> StepFailed:
-        total = self._manner.steps * self._manner.octaves
-        return StepFailed(f"step {done + 1} of {total}: {what}", so_far=picture)
+        return StepFailed(f"step {done + 1} of {self.steps}: {what}", so_far=picture)
 
 
 def check_photograph(network: Network, photograph: Tensor) -> None:

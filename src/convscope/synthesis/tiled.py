@@ -5,10 +5,11 @@ large picture is covered by windows of one size, and each gives the gradient of 
 
     |<-- margin -->|<------ core ------>|<-- margin -->|
 
-The margin is what the network sees around the core. Exact would be the reach of a receptive field twice, hundreds of
-pixels for deep layers, nearly all of which count for nothing. What a margin of 32 leaves of a seam lies elsewhere at
-each step, since the grid of cores begins at a random place: it averages out. Windows begin at multiples of the layer's
-stride, so that its units lie where they would without windows.
+The margin is what the network sees around the core. A pixel's gradient comes from the units that see it, and what they
+answer from all the pixels that they see: a margin as wide as a receptive field makes it exact. For deep layers that
+would be hundreds of pixels, of which the outer ones count for little, and 64 it is at most. What that leaves of a seam
+lies elsewhere at each step, since the grid of cores begins at a random place: it averages out. Windows begin at
+multiples of the layer's stride, so that its units lie where they would without windows.
 """
 
 import math
@@ -28,8 +29,8 @@ from convscope.synthesis.objectives import Objective, Seen
 
 Size = tuple[int, int]
 
-MARGIN = 32
-"""Pixels around a core that a window also holds, at least, where the window is not small itself."""
+MARGIN = 64
+"""Pixels around a core that a window also holds, at most."""
 # What a picture may need without windows, and a window: by fixed amounts and not by what is free, since the same
 # parameters are to give the same pixels wherever there is enough.
 _WHOLE = 768 * 2**20
@@ -51,23 +52,28 @@ class Span:
     last: int
 
 
-def spans(side: int, length: int, *, margin: int, stride: int, offset: int) -> list[Span]:
-    """Windows of `length` whose cores cover an axis of `side` pixels, each pixel once.
+def spans(side: int, length: int, draw: Generator, *, margin: int, stride: int) -> list[Span]:
+    """Windows of `length` whose cores cover an axis of `side` pixels, each pixel once; where they begin is drawn.
 
-    The first core ends at `offset`, which like the margin is a multiple of `stride`. Windows lie within the axis, so
-    that at its ends the margin is on the inner side alone.
+    Windows lie within the axis, so that at its ends the margin is on the inner side alone. But for the last, they begin
+    at multiples of `stride`, of which `margin` is one. There are as few of them as let the borders between cores lie at
+    different places, over a range of two margins at least.
 
-    >>> spans(20, 10, margin=2, stride=2, offset=4)
-    [Span(begin=0, first=0, last=4), Span(begin=2, first=4, last=10), Span(begin=8, first=10, last=16), \
-Span(begin=10, first=16, last=20)]
-    >>> spans(8, 10, margin=2, stride=2, offset=4)
+    >>> spans(20, 10, torch.Generator().manual_seed(0), margin=2, stride=2)
+    [Span(begin=0, first=0, last=6), Span(begin=4, first=6, last=12), Span(begin=10, first=12, last=18), \
+Span(begin=10, first=18, last=20)]
+    >>> spans(8, 10, torch.Generator(), margin=2, stride=2)
     [Span(begin=0, first=0, last=8)]
     """
     if side <= length:
         return [Span(0, 0, side)]
-    core = _core(length, margin, stride)
-    edges = [0, *range(offset, side, core), side]
-    return [Span(min(max(first - margin, 0), side - length), first, last) for first, last in pairwise(edges)]
+    core, end = _whole(length - 2 * margin, stride), _whole(length - margin, stride)
+    between = max(0, math.ceil((side + 2 * margin - 2 * end) / core))
+    rest = side - between * core
+    lowest, highest = max(1, math.ceil((rest - end) / stride)), min(end, rest - 1) // stride
+    first = stride * int(torch.randint(lowest, highest + 1, (), generator=draw))
+    edges = [0, *range(first, first + between * core + 1, core), side]
+    return [Span(min(max(begin - margin, 0), side - length), begin, last) for begin, last in pairwise(edges)]
 
 
 def tile_for(network: Network, objective: Objective, size: Size) -> int | None:
@@ -76,7 +82,7 @@ def tile_for(network: Network, objective: Objective, size: Size) -> int | None:
     >>> import convscope as cs
     >>> from convscope.synthesis.objectives import energy
     >>> tile_for(cs.load("efficientnet-lite0"), energy("blocks.4"), (3000, 4000))
-    640
+    576
     """
     layers = () if objective.whole else objective.layers
     needed = bytes_needed(network, (network.channels, *size), 1, layers=layers)
@@ -107,7 +113,7 @@ class Uphill:
         if tile is not None and tile < 1:
             raise ImageError(f"got tile={tile}, expected a number of pixels, such as 512")
         self._network, self._objective, self._tile = network, objective, tile
-        self._stride = _stride(network, objective)
+        self._stride, self._field = _geometry(network, objective)
         self._networks: dict[Size, Differentiable] = {}
         self._windows: dict[Size, Size] = {}
 
@@ -143,13 +149,10 @@ class Uphill:
         """All windows, row by row."""
         axes = []
         for side, length in zip(size, window, strict=True):
-            margin = _margin(length, self._stride)
-            stride = self._stride if _core(length, margin, self._stride) >= self._stride else 1
-            offset = 0
-            if side > length:
-                offsets = _core(length, margin, stride) // stride
-                offset = stride * int(torch.randint(1, offsets + 1, (), generator=draw))
-            axes.append(spans(side, length, margin=margin, stride=stride, offset=offset))
+            stride = self._stride if length >= 4 * self._stride else 1
+            # No more than a quarter of a small window.
+            margin = min(math.ceil(min(self._field, MARGIN) / stride) * stride, _whole(length // 4, stride))
+            axes.append(spans(side, length, draw, margin=margin, stride=stride))
         return ((down, across) for down in axes[0] for across in axes[1])
 
     def _window(self, size: Size) -> Size:
@@ -176,23 +179,19 @@ class Uphill:
         return window
 
 
-def _stride(network: Network, objective: Objective) -> int:
-    """Of the layers asked for, the largest, in pixels."""
+def _geometry(network: Network, objective: Objective) -> tuple[int, int]:
+    """The largest stride of the layers that are asked for, and their largest receptive field, in pixels."""
     fields = [network.layers[name].receptive_field for name in objective.layers]
-    strides = [each.stride for each in fields if each is not None and not each.whole]
-    if objective.whole or not strides:
-        return _STRIDE
-    return max(1, *(math.ceil(along) for stride in strides for along in stride))
+    known = [each for each in fields if each is not None and not each.whole]
+    if objective.whole or len(known) < len(fields) or not known:
+        return _STRIDE, MARGIN
+    strides = [math.ceil(along) for each in known for along in each.stride]
+    return max(1, *strides), max(along for each in known for along in each.size)
 
 
-def _margin(length: int, stride: int) -> int:
-    """A multiple of the stride; no more than a quarter of the window."""
-    wanted = math.ceil(MARGIN / stride) * stride
-    return wanted if wanted <= length // 4 else length // 4 // stride * stride
-
-
-def _core(length: int, margin: int, stride: int) -> int:
-    return (length - 2 * margin) // stride * stride
+def _whole(pixels: int, stride: int) -> int:
+    """The most whole strides in so many pixels, in pixels."""
+    return pixels // stride * stride
 
 
 def _inside(span: Span) -> slice:
