@@ -60,3 +60,16 @@ class Steps:
         progress = Progress(self._done, self._total, time.perf_counter() - self._started, preview)
         if self._watcher(progress) is False:
             raise Cancelled(f"stopped after {self._done} of {self._total} steps", so_far=preview)
+
+
+def part_of(watcher: Watcher | None, index: int, count: int) -> Watcher | None:
+    """A watcher of one of several pieces of equal work, the others' time reckoned as its own."""
+    if watcher is None:
+        return None
+
+    def watch(own: Progress) -> bool | None:
+        done, total = index * own.total + own.done, count * own.total
+        # The time of those before, had they gone like this one.
+        return watcher(Progress(done, total, own.seconds * done / max(1, own.done), own.preview))
+
+    return watch
