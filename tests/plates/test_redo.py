@@ -59,6 +59,7 @@ Make = Callable[[cs.Network, Tensor], Pictured]
 SMALL: dict[str, Make] = {
     "activations": lambda net, image: cs.activations(net, image, "blocks.9"),
     "drill_down": lambda net, image: cs.drill_down(net, image, "tiger cat", window=(96, 112), stride=64, seed=3),
+    "efros_leung": lambda net, image: cs.efros_leung(cs.read_image("coins", size=20), size=(8, 10), window=5, seed=2),
     "explanation": lambda net, image: cs.explanation(
         net, image, ["tiger cat", "class:285 - blocks.9:3@2,2"], methods=["guided", "grad-cam"], verdicts=False
     ),
@@ -72,6 +73,9 @@ SMALL: dict[str, Make] = {
         net, image, "tiger cat", baseline=net.prepare(cs.read_image("coffee")), steps=3, batch=2
     ),
     "matching": lambda net, image: cs.matching([[1.5, -1], [0, 0.1]], seed=5),
+    "maximize": lambda net, image: cs.maximize(
+        net, ["tiger cat", "blocks.3:2"], preset="yosinski", start=image, size=64, steps=2, seed=3, batch=1
+    ),
     "natural_filters": lambda net, image: cs.natural_filters(
         "sparse",
         size=4,
@@ -84,10 +88,16 @@ SMALL: dict[str, Make] = {
         net, image, "tiger cat", window=(96, 112), stride=96, fill=net.prepare(cs.read_image("coffee"))
     ),
     "pooling_compared": lambda net, image: cs.pooling_compared([[1, 3, 0, 0], [2, 9, 0, 8.5]], (2, 1), stride=(1, 2)),
+    "quilting": lambda net, image: cs.quilting(
+        cs.read_image("brick", size=32), like=cs.read_image("coins", size=40), block=8, seed=3
+    ),
     "randomization": lambda net, image: cs.randomization(net, cs.grad_cam(net, image, "tiger cat"), stages=2, seed=1),
     "saliency": lambda net, image: cs.saliency(net, image, "tiger cat", rule="guided"),
     "segment": lambda net, image: cs.segment(
         cs.read_image("chelsea"), cs.saliency(net, image, "tiger cat", rule="guided"), network=net, seed=2
+    ),
+    "sheet": lambda net, image: cs.sheet(
+        "maximize", net, image, target="blocks.1:3", start="image", grid={"steps": [1, 2], "tv.weight": [0, 1]}
     ),
     "sliding_product": lambda net, image: cs.sliding_product([[1, 0.5, 2], [0, 3, 1]], [[1, -1]], padding=1, at=(1, 2)),
     "smooth_grad": lambda net, image: cs.smooth_grad(net, image, "tiger cat", samples=3, noise=0.2, seed=4, batch=2),

@@ -13,8 +13,8 @@ from convscope.image.networkless import recipe_of
 from convscope.image.provenance import recall
 from convscope.image.recipe import JSON, Recipe
 from convscope.network.network import Network
-from convscope.plates.synthesized import METHODS, PRESETS
-from convscope.progress import Progress, Watcher
+from convscope.plates.synthesized import METHODS
+from convscope.progress import Watcher, part_of
 from convscope.render.grid import grid as lay_out
 from convscope.render.grid import rows
 from convscope.render.result import Pictured
@@ -103,7 +103,7 @@ def sheet(
         changed = dict(options)
         for name, value in zip(grid, values, strict=True):
             changed = _changed(method, changed, name, value)
-        watched = None if progress is None else _part_of(progress, index, len(places))
+        watched = part_of(progress, index, len(places))
         try:
             done.append(METHODS[method](networks, images, {**changed, "progress": watched}))
         except Stopped as stopped:
@@ -114,15 +114,8 @@ def sheet(
 
 def _changed(method: str, options: dict[str, Any], name: str, value: JSON) -> dict[str, Any]:
     part, dot, field = name.partition(".")
-    return with_part(PRESETS[method], options, part, field, value) if dot else {**options, name: value}
-
-
-def _part_of(progress: Watcher, index: int, count: int) -> Watcher:
-    """A watcher of one of several pieces of equal work."""
-
-    def watch(own: Progress) -> bool | None:
-        done, total = index * own.total + own.done, count * own.total
-        # The time of those before, had they gone like this one.
-        return progress(Progress(done, total, own.seconds * done / max(1, own.done), own.preview))
-
-    return watch
+    if dot:
+        return with_part(METHODS[method].presets, options, part, field, value)
+    if name not in METHODS[method].options:
+        raise ImageError(f"{method} has no parameter {name!r}; {nearest(name, METHODS[method].options)}")
+    return {**options, name: value}
