@@ -66,7 +66,9 @@ METHODS: dict[str, Method] = {
     ),
     "saliency": lambda networks, images, options: saliency(networks[0], images[0], **options),
     "segment": lambda networks, images, options: _segmented(networks, images, **options),
-    "sheet": lambda networks, images, options: sheet(options.pop("of"), *networks, *images, **options),
+    "sheet": lambda networks, images, options: sheet(
+        options.pop("of"), *networks, *images, grid=dict(options.pop("grid")), **options
+    ),
     "sliding_product": lambda networks, images, options: sliding_product(**options),
     "smooth_grad": lambda networks, images, options: smooth_grad(networks[0], images[0], **options),
 }

@@ -89,7 +89,8 @@ def sheet(
     images = [each for each in given if isinstance(each, Tensor)]
     places = list(product(*grid.values()))
     done: list[Pictured] = []
-    told: dict[str, JSON] = {"of": method, "grid": {name: list(values) for name, values in grid.items()}, **options}
+    # Pairs, since JSON keeps no order of names.
+    told: dict[str, JSON] = {"of": method, "grid": [[name, list(values)] for name, values in grid.items()], **options}
 
     def result() -> Sheet:
         recipe = (
