@@ -27,9 +27,10 @@ from convscope.synthesis.synthesized import Synthesized, as_files_hold
 PRESETS: dict[str, dict[str, Any]] = {
     "lucid": {
         "parameterization": "fourier",
-        "transforms": "jitter:16 scale:0.9,1.1 rotate:10 jitter:8",
+        "transforms": "jitter:32 scale:0.7,1.2 rotate:15",
         "optimizer": "adam:0.05",
-        "steps": 256,
+        "schedule": "cosine:0.1",
+        "steps": 320,
     },
     "simonyan": {
         "parameterization": "pixels",
