@@ -198,8 +198,7 @@ def correlation(images: Tensor, original: Tensor) -> Tensor:
     """
     varied, other = images.flatten(1), original.flatten()
     varied, other = varied - varied.mean(dim=1, keepdim=True), other - other.mean()
-    shared: Tensor = varied @ other
-    return shared / (varied.norm(dim=1) * other.norm())
+    return varied @ other / (torch.linalg.vector_norm(varied, dim=1) * torch.linalg.vector_norm(other))
 
 
 def _code_errors(network: Network, images: Tensor, layer: str, code: Tensor) -> Tensor:
