@@ -82,7 +82,7 @@ def tile_for(network: Network, objective: Objective, size: Size) -> int | None:
     >>> import convscope as cs
     >>> from convscope.synthesis.objectives import energy
     >>> tile_for(cs.load("efficientnet-lite0"), energy("blocks.4"), (3000, 4000))
-    576
+    640
     """
     layers = () if objective.whole else objective.layers
     needed = bytes_needed(network, (network.channels, *size), 1, layers=layers)

@@ -28,7 +28,7 @@ def zoom_dream(
     scale: float = 1.4,
     steps: int = 5,
     jitter: int = 32,
-    rate: float = 1.5 / 255,
+    rate: float = 1 / 255,
     tile: int | None = None,
     seed: int = 0,
     progress: Watcher | None = None,
@@ -54,7 +54,7 @@ def zoom_dream(
     frames_per_second
         Of the film.
     target, guide, octaves, scale, steps, jitter, rate, tile
-        Of each frame, as for `dream`.
+        Of each frame, as for `dream`; fewer and smaller steps than there, since every frame adds to the last.
     seed
         Of the first frame's random numbers; frame n has seed + n − 1.
     progress
