@@ -198,7 +198,8 @@ def correlation(images: Tensor, original: Tensor) -> Tensor:
     """
     varied, other = images.flatten(1), original.flatten()
     varied, other = varied - varied.mean(dim=1, keepdim=True), other - other.mean()
-    return varied @ other / (torch.linalg.vector_norm(varied, dim=1) * torch.linalg.vector_norm(other))
+    correlations: Tensor = varied @ other / (varied.norm(dim=1) * other.norm())
+    return correlations
 
 
 def _code_errors(network: Network, images: Tensor, layer: str, code: Tensor) -> Tensor:
