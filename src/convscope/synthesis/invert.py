@@ -29,7 +29,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "natural": {
         "parameterization": "fourier",
-        "transforms": "jitter:16 scale:0.9,1.1 rotate:10 jitter:8",
+        "transforms": "jitter:16 scale:0.95,1.05 rotate:5",
         "regularizers": "tv:10",
         "optimizer": "adam:0.05",
         "schedule": "cosine:0.05",
@@ -43,6 +43,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "steps": 300,
     },
 }
+
+_COARSE = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +102,7 @@ def invert(
     preset
         "exact": a Laplacian pyramid by L-BFGS, nearest to the code; "natural": Fourier coefficients under random
         transforms, which deep layers need for something to be seen; "mahendran": pixels by gradients with momentum, as
-        published. By default "natural" for vectors, else "exact".
+        published. By default "natural" for vectors and for maps 32 times smaller than the image, else "exact".
     count
         Images, from different random numbers: what they share, the code says; where they differ, it says nothing.
     start
@@ -136,7 +138,7 @@ def invert(
         "parameterization": parameterization, "transforms": transforms, "regularizers": regularizers,
         "optimizer": optimizer, "schedule": schedule, "steps": steps, "views": views,
     }  # fmt: skip
-    settings = chosen(PRESETS, preset or usual_preset(code), given)
+    settings = chosen(PRESETS, preset or usual_preset(code, image), given)
     shape = image_shape(network, (image.shape[-2], image.shape[-1]), start)
     watched = Steps(settings.steps * -(-count // batch), progress)
     climbed = []
@@ -180,20 +182,24 @@ def deepest(network: Network) -> str:
     return ends[-1]
 
 
-def usual_preset(code: Tensor) -> str:
-    """The preset for a code `(C, …)`.
+def usual_preset(code: Tensor, image: Tensor) -> str:
+    """The preset for a code `(C, …)` of an image `(C, H, W)`.
 
-    Places are gone from a vector, and many images have the same: among them are patterns hardly seen on grey, which the
-    nearest way to the code leads to.
+    Where places are gone, or nearly, many images have the same code: among them are patterns hardly seen on grey, to
+    which the straightest way leads, and which don't bear to be moved.
+
+    >>> usual_preset(torch.zeros(64, 28, 28), torch.zeros(3, 224, 224))
+    'exact'
     """
-    return "natural" if code.dim() == 1 else "exact"
+    coarse = code.dim() < 3 or max(image.shape[-2:]) >= _COARSE * max(code.shape[-2:])
+    return "natural" if coarse else "exact"
 
 
 def correlation(images: Tensor, original: Tensor) -> Tensor:
     """Pearson's correlation of each image `(N, C, H, W)` with another, over all values, `(N,)`; NaN for an even one.
 
     >>> ramp = torch.linspace(0, 1, 12).reshape(3, 2, 2)
-    >>> correlation(torch.stack([ramp / 2, 1 - ramp]), ramp)
+    >>> correlation(torch.stack([ramp / 2, 1 - ramp]), ramp).round()
     tensor([ 1., -1.])
     """
     varied, other = images.flatten(1), original.flatten()
