@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,19 +70,28 @@ def make(
     from convscope.plates.sheet import sheet
     from convscope.plates.synthesized import METHODS
 
-    if out.suffix.lower() != ".png":
-        raise ImageError(f"can't write {str(out)!r}: convscope writes PNG, since it carries the recipe; name it .png")
     told = {name: value for name, value in options.items() if value is not None}
     varied = dict(_values(each) for each in grid or [])
+
+    def run(watcher: Watcher) -> "Pictured":
+        if varied:
+            kept = {name: value for name, value in told.items() if name not in varied}
+            return sheet(method, *given, grid=varied, progress=watcher, **kept)
+        networks, images = _sorted(given)
+        return METHODS[method](networks, images, {**told, "progress": watcher})
+
+    return made(run, label=label, out=out, preview=preview, quiet=quiet)
+
+
+def made(
+    run: Callable[[Watcher], "Pictured"], *, label: str, out: Path, preview: Path | None = None, quiet: bool = False
+) -> "Pictured":
+    """What `run` makes, with a bar, written as `make` does."""
+    if out.suffix.lower() != ".png":
+        raise ImageError(f"can't write {str(out)!r}: convscope writes PNG, since it carries the recipe; name it .png")
     try:
         with bar(label) as watcher:
-            watched = watcher if preview is None else _previewed(watcher, preview)
-            if varied:
-                kept = {name: value for name, value in told.items() if name not in varied}
-                result: Pictured = sheet(method, *given, grid=varied, progress=watched, **kept)
-            else:
-                networks, images = _sorted(given)
-                result = METHODS[method](networks, images, {**told, "progress": watched})
+            result = run(watcher if preview is None else previewed(watcher, preview))
     except Stopped as stopped:
         if stopped.so_far is not None:
             unfinished = out.with_stem(f"{out.stem}-unfinished")
@@ -138,7 +147,7 @@ def _sorted(given: Sequence["Network | Tensor"]) -> tuple[list["Network"], list[
     return [each for each in given if not isinstance(each, Tensor)], images
 
 
-def _previewed(watcher: Watcher, path: Path) -> Watcher:
+def previewed(watcher: Watcher, path: Path) -> Watcher:
     """A watcher that also writes what there is."""
     due = 0.0
 
