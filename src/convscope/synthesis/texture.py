@@ -114,8 +114,8 @@ def texture(
     """
     _check(network, example, count, batch)
     names = texture_layers(network, layers, depth)
-    channels, rows, columns = example.shape
-    check_memory(network, (channels, rows, columns), 1, layers=tuple(names))
+    rows, columns = example.shape[-2:]
+    check_memory(network, (network.channels, rows, columns), 1, layers=tuple(names))
     grams = _grams(network, example, names)
     given = {
         "parameterization": parameterization, "transforms": transforms, "regularizers": regularizers,
@@ -123,6 +123,7 @@ def texture(
     }  # fmt: skip
     settings = chosen(PRESETS, preset, given)
     shape = image_shape(network, (rows, columns) if size is None and isinstance(start, str) else size, start)
+    check_memory(network, shape, min(count, batch), layers=tuple(names))
     watched = Steps(settings.steps * -(-count // batch), progress)
     climbed = []
     for at in range(0, count, batch):
