@@ -34,15 +34,16 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "simonyan": {
         "parameterization": "pixels",
-        "regularizers": "decay:0.01",
-        "optimizer": "ascent:0.005",
+        "regularizers": "decay:0.05",
+        "optimizer": "ascent:0.03",
         "steps": 300,
         "start": "zero",
     },
     "yosinski": {
         "parameterization": "pixels",
         "regularizers": "decay:1e-4 blur:1.0,every=4",
-        "optimizer": "ascent:0.01",
+        "optimizer": "ascent:0.03",
+        "schedule": "linear:0.2",
         "steps": 400,
     },
     "maco": {
@@ -52,6 +53,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "schedule": "cosine:0.1",
         "steps": 256,
         "views": 2,
+        # Crops of it have the network's input size to show.
+        "enlarged": 2,
     },
 }
 
@@ -118,7 +121,7 @@ def maximize(
     start
         "noise", "zero" for grey, or an image `(C, H, W)` or `(N, C, H, W)` in [0, 1]; by default as the preset has it.
     size
-        Rows and columns of the images; by default the network's input size.
+        Rows and columns of the images; by default the network's input size, twice that for "maco", or the start's.
     diverse
         With several images of one target, how much they are to differ: 1 is a good deal.
     parameterization, transforms, regularizers, optimizer, schedule, steps, views
@@ -149,7 +152,7 @@ def maximize(
     begin = PRESETS[preset].get("start", "noise") if start is None else start
     if min(count, batch) < 1:
         raise ImageError(f"got count={count}, batch={batch}; expected at least 1 of each")
-    shape = image_shape(network, size, begin)
+    shape = image_shape(network, size, begin, enlarged=PRESETS[preset].get("enlarged", 1))
     view = settings.view(network, shape)
     check_memory(network, view, 1)
     several = [target] if isinstance(target, str) or not isinstance(target, Sequence) else target

@@ -14,8 +14,10 @@ from convscope.synthesis.settings import Settings
 STARTS = ("noise", "zero")
 
 
-def image_shape(network: Network, size: int | tuple[int, int] | None, start: str | Tensor) -> Shape:
-    """The shape `(C, H, W)` of the images: the `size` asked for, or that of the start, or the network's input size.
+def image_shape(
+    network: Network, size: int | tuple[int, int] | None, start: str | Tensor, *, enlarged: int = 1
+) -> Shape:
+    """The shape `(C, H, W)` of the images: the `size` asked for, that of the start, or the network's input `enlarged`.
 
     Raises ImageError for a size or a start that is none.
     """
@@ -24,7 +26,10 @@ def image_shape(network: Network, size: int | tuple[int, int] | None, start: str
             raise ImageError(f"no start {start!r}; expected {', '.join(STARTS)}, or an image")
     else:
         check_image(start, channels=network.channels)
-    own = network.input_size if isinstance(start, str) else (start.shape[-2], start.shape[-1])
+    if isinstance(start, str):
+        own = network.input_size[0] * enlarged, network.input_size[1] * enlarged
+    else:
+        own = start.shape[-2], start.shape[-1]
     rows, columns = own if size is None else (size, size) if isinstance(size, int) else size
     if min(rows, columns) < 1:
         raise ImageError(f"got a size of {rows} × {columns}, expected at least 1 × 1")
