@@ -10,8 +10,10 @@ from torch import Tensor
 from convscope.network.network import Network
 from convscope.render.result import Pictured
 from convscope.synthesis import maximize as of_maximize
+from convscope.synthesis.dream import dream
 from convscope.synthesis.efros_leung import efros_leung
 from convscope.synthesis.quilting import quilting
+from convscope.synthesis.zoom_dream import zoom_dream
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,9 @@ class Maker:
 
 
 METHODS: Mapping[str, Maker] = {
+    "dream": Maker(dream, ("guide",)),
     "efros_leung": Maker(efros_leung, ("start", "mask")),
     "maximize": Maker(of_maximize.maximize, ("start",), of_maximize.PRESETS),
     "quilting": Maker(quilting, ("like",)),
+    "zoom_dream": Maker(zoom_dream, ("guide",)),
 }
