@@ -8,8 +8,11 @@ from typing import Any
 from torch import Tensor
 
 from convscope.network.network import Network
+from convscope.plates.inversions import inversions
 from convscope.render.result import Pictured
+from convscope.synthesis import invert as of_invert
 from convscope.synthesis import maximize as of_maximize
+from convscope.synthesis import texture as of_texture
 from convscope.synthesis.dream import dream
 from convscope.synthesis.efros_leung import efros_leung
 from convscope.synthesis.quilting import quilting
@@ -42,7 +45,10 @@ class Maker:
 METHODS: Mapping[str, Maker] = {
     "dream": Maker(dream, ("guide",)),
     "efros_leung": Maker(efros_leung, ("start", "mask")),
+    "inversions": Maker(inversions),
+    "invert": Maker(of_invert.invert, ("start",), of_invert.PRESETS),
     "maximize": Maker(of_maximize.maximize, ("start",), of_maximize.PRESETS),
     "quilting": Maker(quilting, ("like",)),
+    "texture": Maker(of_texture.texture, ("start",), of_texture.PRESETS),
     "zoom_dream": Maker(zoom_dream, ("guide",)),
 }

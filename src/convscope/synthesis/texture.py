@@ -23,8 +23,9 @@ from convscope.synthesis.start import draws, image_shape, started
 from convscope.synthesis.synthesized import Synthesized, as_files_hold
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "gatys": {"parameterization": "pixels", "optimizer": "lbfgs:1", "steps": 200},
-    "adam": {"parameterization": "fourier", "optimizer": "adam:0.05", "schedule": "cosine:0.05", "steps": 200},
+    "exact": {"parameterization": "pyramid", "optimizer": "lbfgs:1", "steps": 150},
+    "gatys": {"parameterization": "pixels", "optimizer": "lbfgs:1", "steps": 150},
+    "adam": {"parameterization": "fourier", "optimizer": "adam:0.05", "schedule": "cosine:0.05", "steps": 300},
 }
 
 VGG_LAYERS = ("relu1_1", "pool1", "pool2", "pool3", "pool4")
@@ -55,7 +56,7 @@ def texture(
     layers: Sequence[str] | None = None,
     depth: int | None = None,
     size: int | tuple[int, int] | None = None,
-    preset: str = "gatys",
+    preset: str = "exact",
     count: int = 1,
     start: str | Tensor = "noise",
     parameterization: str | Parameterization | None = None,
@@ -87,7 +88,8 @@ def texture(
     size
         Rows and columns to be made; by default the example's, or the start's.
     preset
-        "gatys": pixels by L-BFGS; "adam": Fourier coefficients by Adam.
+        "exact": a Laplacian pyramid by L-BFGS; "gatys": pixels by L-BFGS, as published; "adam": Fourier coefficients by
+        Adam, which also bears random transforms.
     count
         Textures, from different random numbers.
     start
