@@ -125,7 +125,8 @@ def preferred(
     for index, row in enumerate(wanted):
         try:
             made = maximize(
-                network, row.targets, preset=preset, size=size or _size(network, row.layer), steps=steps, seed=seed,
+                network, row.targets, preset=preset, steps=steps, seed=seed,
+                size=_size(network, row.layer) if size is None else size,
                 batch=batch, progress=part_of(progress, index, len(wanted)), **options,
             )  # fmt: skip
         except Stopped as stopped:

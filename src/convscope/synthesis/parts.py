@@ -19,14 +19,16 @@ class PartError(ConvscopeError):
 
 
 def part(given: Any, kinds: Mapping[str, type[P]], what: str) -> P:
-    """The part that `given` is or says, among `kinds` by name; `what` they are, for errors. Functions stay themselves.
+    """The part that `given` is or says, among `kinds` by name; `what` they are, for errors.
+
+    Functions, and objects that have the methods which all kinds have, stay themselves.
 
     >>> from convscope.synthesis.regularizers import REGULARIZERS
     >>> part("blur:1,every=4", REGULARIZERS, "regularizer")
     Blur(sigma=1.0, every=4)
     """
     if not isinstance(given, str):
-        if not callable(given) and type(given) not in kinds.values():
+        if not callable(given) and type(given) not in kinds.values() and not _alike(given, kinds):
             raise PartError(f"got {type(given).__name__} for a {what}; expected {_forms(kinds)}, or a function")
         return typing.cast(P, given)
     name, _, rest = given.strip().partition(":")
@@ -81,6 +83,13 @@ def listed(kinds: Mapping[str, type[Any]]) -> str:
 
 def _example(kind: Callable[[], Any]) -> Any:
     return kind()
+
+
+def _alike(given: Any, kinds: Mapping[str, type[Any]]) -> bool:
+    """Whether it has the methods that all kinds have, if there are any."""
+    shared = set.intersection(*({name for name in dir(kind) if name[0] != "_"} for kind in kinds.values()))
+    methods = [name for name in shared if all(callable(getattr(kind, name)) for kind in kinds.values())]
+    return bool(methods) and all(callable(getattr(given, name, None)) for name in methods)
 
 
 def _forms(kinds: Mapping[str, type[Any]]) -> str:
