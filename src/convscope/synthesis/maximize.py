@@ -34,8 +34,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "simonyan": {
         "parameterization": "pixels",
-        "regularizers": "decay:0.05",
+        "regularizers": "decay:0.04",
         "optimizer": "ascent:0.03",
+        "schedule": "linear:0.15",
         "steps": 300,
         "start": "zero",
     },
