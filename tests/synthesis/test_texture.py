@@ -96,12 +96,12 @@ def striped() -> Tensor:
     return torch.stack([columns, torch.full((16, 20), 0.3), 1 - columns])
 
 
-@pytest.mark.parametrize(("preset", "most"), [("exact", 0.1), ("gatys", 0.1), ("adam", 0.6)])
+@pytest.mark.parametrize(("preset", "most"), [("exact", 0.2), ("gatys", 0.1), ("adam", 0.4)])
 def test_it_comes_to_have_the_matrices_and_not_the_places(preset: str, most: float) -> None:
     assert preset in PRESETS
     result = made(preset=preset, steps=80, size=(22, 18))
     assert result.image.shape == (3, 22, 18)
-    assert float(result.losses.max()) < most < float(made(steps=1, preset="adam").losses.max())
+    assert float(result.losses.max()) < most
     assert float(result.values[-1]) > float(result.values[0])
     assert torch.equal(result.images, made(preset=preset, steps=80, size=(22, 18)).images)
 

@@ -15,7 +15,7 @@ from convscope.network.network import Network
 from convscope.network.stages import stage_ends
 from convscope.progress import Watcher, part_of
 from convscope.render.curves import Curve, curves
-from convscope.render.grid import grid, rows, stack
+from convscope.render.grid import fit, grid, rows, stack
 from convscope.render.legend import captioned
 from convscope.render.result import Pictured
 from convscope.synthesis.invert import Inversion, deepest, invert
@@ -45,9 +45,11 @@ class Inversions(Pictured):
 
         `cell` is the side of the square that each picture is fitted into.
         """
-        made = [each.picture(which=0) for each in self.inversions]
-        labels = ["photograph", *(f"{each.layer}: {each.caption}" for each in self.inversions)]
-        pictures = grid([to_picture(self.image), *made], labels=labels, columns=columns, cell=cell)
+        shown = [
+            fit(each, cell) for each in (to_picture(self.image), *(one.picture(which=0) for one in self.inversions))
+        ]
+        told = [["photograph", ""], *([one.layer, *one.caption.split(", ")] for one in self.inversions)]
+        pictures = grid([captioned(*both) for both in zip(shown, told, strict=True)], columns=columns)
         return stack(pictures, self._curves(pictures.width - 16))
 
     def _curves(self, width: int) -> Image.Image:
