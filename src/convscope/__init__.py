@@ -55,8 +55,11 @@ if TYPE_CHECKING:
     from convscope.network.zoo import load
     from convscope.plates.checking.check import Check, check
     from convscope.plates.explanation import Explanation, explanation
+    from convscope.plates.facets import Facets, facets
     from convscope.plates.faithfulness_table import FaithfulnessTable, faithfulness_table
+    from convscope.plates.inversions import Identified, Inversions, identified, inversions
     from convscope.plates.patch_plates import LayerPlate, layer_page, layer_plate
+    from convscope.plates.preferred import Preferred, preferred
     from convscope.plates.redo import redo
     from convscope.plates.report import report
     from convscope.plates.sheet import Sheet, sheet
@@ -65,9 +68,15 @@ if TYPE_CHECKING:
     from convscope.scanning.scan import scan
     from convscope.scanning.stored import Scan, open_scan
     from convscope.synthesis.copied import CopiedTexture
+    from convscope.synthesis.dream import Dream, dream
+    from convscope.synthesis.dream_film import dream_film
     from convscope.synthesis.efros_leung import efros_leung
+    from convscope.synthesis.filming import DreamFilm
+    from convscope.synthesis.invert import Inversion, invert
     from convscope.synthesis.maximize import Maximized, maximize
     from convscope.synthesis.quilting import quilting
+    from convscope.synthesis.texture import Texture, texture
+    from convscope.synthesis.zoom_dream import zoom_dream
 
 # Where each public name lives. They are imported at first use, so that `import convscope` is instant.
 _HOMES = {
@@ -100,8 +109,11 @@ _HOMES = {
     "network.zoo": "load",
     "plates.checking.check": "Check check",
     "plates.explanation": "Explanation explanation",
+    "plates.facets": "Facets facets",
     "plates.faithfulness_table": "FaithfulnessTable faithfulness_table",
+    "plates.inversions": "Identified Inversions identified inversions",
     "plates.patch_plates": "LayerPlate layer_page layer_plate",
+    "plates.preferred": "Preferred preferred",
     "plates.redo": "redo",
     "plates.report": "report",
     "plates.sheet": "Sheet sheet",
@@ -110,9 +122,15 @@ _HOMES = {
     "scanning.scan": "scan",
     "scanning.stored": "Scan open_scan",
     "synthesis.copied": "CopiedTexture",
+    "synthesis.dream": "Dream dream",
+    "synthesis.dream_film": "dream_film",
     "synthesis.efros_leung": "efros_leung",
+    "synthesis.filming": "DreamFilm",
+    "synthesis.invert": "Inversion invert",
     "synthesis.maximize": "Maximized maximize",
     "synthesis.quilting": "quilting",
+    "synthesis.texture": "Texture texture",
+    "synthesis.zoom_dream": "zoom_dream",
 }
 _HOME_OF = {name: f"convscope.{home}" for home, names in _HOMES.items() for name in names.split()}
 

@@ -8,8 +8,10 @@ from convscope import __version__
 from convscope.cli import (
     anatomy,
     check,
+    dream,
     explain,
     faithfulness,
+    invert,
     map,
     maximize,
     mistakes,
@@ -17,9 +19,11 @@ from convscope.cli import (
     networks,
     patches,
     predict,
+    preferred,
     report,
     scan,
     segment,
+    texture,
     units,
 )
 
@@ -63,6 +67,11 @@ app.command("map")(map.map_command)
 app.command()(units.units)
 app.command()(mistakes.mistakes)
 app.command()(maximize.maximize)
+app.command()(preferred.preferred)
+app.command()(preferred.facets)
+app.command()(invert.invert)
+app.command()(dream.dream)
+app.command()(texture.texture)
 app.command()(report.report)
 app.command()(report.demo)
 app.command()(report.redo)
