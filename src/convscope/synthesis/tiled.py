@@ -33,7 +33,7 @@ MARGIN = 64
 """Pixels around a core that a window also holds, at most."""
 # What a picture may need without windows, and a window: by fixed amounts and not by what is free, since the same
 # parameters are to give the same pixels wherever there is enough.
-_WHOLE = 768 * 2**20
+_WHOLE = 1024 * 2**20
 _WINDOW = 384 * 2**20
 _SIDES = 64
 _LARGEST = 768
