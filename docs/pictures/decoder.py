@@ -172,7 +172,7 @@ def main() -> None:
     decoder = Decoder().eval()
     decoder.load_state_dict(load_file(given.weights))
     decoder.requires_grad_(False)
-    figure(network, decoder).save(given.out)
+    figure(network, decoder).quantize(256).save(given.out, optimize=True)
 
 
 if __name__ == "__main__":

@@ -202,16 +202,19 @@ def _count(channels: int | Sequence[int]) -> int:
     return channels if isinstance(channels, int) else len(channels)
 
 
-def _size(network: Network, layer: str | None) -> tuple[int, int]:
-    """The input size, halved while an image holds `_FIELDS` times what a unit sees and the network still runs on it."""
+def _size(network: Network, layer: str | None) -> tuple[int, int] | None:
+    """The input size, halved while an image holds `_FIELDS` times what a unit sees and the network still runs on it.
+
+    None, for what the preset has by itself, where it can't be halved.
+    """
     rows, columns = network.input_size
     field = None if layer is None else network.layers[layer].direct_field
     if field is None or field.whole:
-        return rows, columns
-    across = max(field.size)
-    while min(rows, columns) // 2 >= max(_SMALLEST, _FIELDS * across) and _runs(network, (rows // 2, columns // 2)):
+        return None
+    least = max(_SMALLEST, _FIELDS * max(field.size))
+    while min(rows, columns) // 2 >= least and _runs(network, (rows // 2, columns // 2)):
         rows, columns = rows // 2, columns // 2
-    return rows, columns
+    return None if (rows, columns) == network.input_size else (rows, columns)
 
 
 def _runs(network: Network, size: tuple[int, int]) -> bool:
