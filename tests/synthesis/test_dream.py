@@ -216,7 +216,7 @@ def test_borders_lie_elsewhere_at_each_draw() -> None:
     assert max(firsts) - min(firsts) >= 64
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(rows=st.integers(10, 40), columns=st.integers(10, 40), layer=st.sampled_from(["2", "4"]))
 def test_windows_with_whole_margins_change_nothing(rows: int, columns: int, layer: str) -> None:
     """Where the receptive field fits the margin, the gradient is that of the whole, at the borders too."""
