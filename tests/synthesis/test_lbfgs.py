@@ -75,3 +75,17 @@ def test_what_is_changed_between_steps_is_looked_at_again() -> None:
     before = evaluate()[0]
     climb.step(evaluate, 1.0)
     assert (evaluate()[0] > before).all()
+
+
+def test_it_leaves_a_valley_quickly() -> None:
+    """Near 0 the hill −(x² − 1)² becomes steeper with each step, and tells of no curvature to go by."""
+    parameters = torch.tensor([[1e-4, -1e-4]], dtype=torch.float64)
+
+    def evaluate() -> tuple[Tensor, Tensor]:
+        height = parameters.square() - 1
+        return -height.square().sum(dim=1), -4 * height * parameters
+
+    climb = LBFGS().over(parameters)
+    for _ in range(30):
+        climb.step(evaluate, 1.0)
+    torch.testing.assert_close(parameters, torch.tensor([[1.0, -1.0]], dtype=torch.float64), atol=1e-4, rtol=0)

@@ -106,10 +106,17 @@ class _Climb:
             self._parameters.copy_(parameters.reshape(self._parameters.shape))
 
     def _direction(self, gradient: Tensor) -> Tensor:
-        """H g, by two loops over the history; without any, the gradient shortened."""
+        """H g; along the gradient, where the last change tells of no curvature."""
         if not self._changes:
-            greatest = gradient.abs().amax(dim=1, keepdim=True)
-            return _FIRST * gradient / greatest.where(greatest > 0, 1)
+            return _shortened(gradient)
+        last = self._changes[-1]
+        # It became steeper on the way, as it does far from the top: go twice as far.
+        longer = 2 * torch.linalg.vector_norm(last.place, dim=1) / torch.linalg.vector_norm(gradient, dim=1)
+        bold = torch.where((longer > 0)[:, None], longer.nan_to_num(posinf=0)[:, None] * gradient, _shortened(gradient))
+        return torch.where((last.curvature > 0)[:, None], self._by_history(gradient), bold)
+
+    def _by_history(self, gradient: Tensor) -> Tensor:
+        """H g, by two loops over the changes."""
         direction, shares = gradient.clone(), []
         for change in reversed(self._changes):
             shares.append(change.share(_dot(change.place, direction)))
@@ -126,6 +133,12 @@ class _Climb:
             told = change.curvature / _dot(change.gradient, change.gradient).clamp(min=1e-30)
             scale = torch.where(change.curvature > 0, told, scale)
         return scale
+
+
+def _shortened(gradient: Tensor) -> Tensor:
+    """Along the gradient, as far as it is wise where nothing is known."""
+    greatest = gradient.abs().amax(dim=1, keepdim=True)
+    return _FIRST * gradient / greatest.where(greatest > 0, 1)
 
 
 def _dot(one: Tensor, other: Tensor) -> Tensor:
