@@ -1,5 +1,6 @@
 """The plate from shallow to deep: which channels, how large, and what a dead one says."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,10 +66,14 @@ def test_options_are_those_of_maximize() -> None:
 
 
 def test_images_of_shallow_layers_are_small_where_the_network_takes_such() -> None:
-    plate = preferred(strip(), ["0", "3"], channels=1, steps=1)
-    assert [tuple(row.made.images.shape[-2:]) for row in plate.rows] == [(40, 40), (40, 40)]
+    plate = preferred(strip(), ["0:0", "3"], channels=1, steps=1)
+    assert [tuple(row.made.images.shape[-2:]) for row in plate.rows] == [(80, 80), (80, 80)]
+    assert [row.shown for row in plate.rows] == [(40, 40), (40, 40)]
+    first = replace(plate.rows[0], shown=None)
+    assert replace(plate, rows=(first, *plate.rows[1:])).picture().tobytes() != plate.picture().tobytes()
     deep = preferred(cs.load("efficientnet-lite0"), ["blocks.0", "blocks.4", "blocks.10"], channels=1, steps=1)
-    assert [row.made.images.shape[-1] for row in deep.rows] == [56, 112, 224]
+    assert [row.made.images.shape[-1] for row in deep.rows] == [112, 112, 224]
+    assert [row.shown for row in deep.rows] == [(56, 56), (112, 112), None]
     assert [row.extent for row in deep.rows] == ["7 px", "67 px", "339 px"]
     given = preferred(strip(), ["0"], channels=1, steps=1, size=(24, 30)).rows[0]
     assert given.made.images.shape[-2:] == (24, 30)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from convscope.errors import ImageError, LayerError, NetworkError, Stopped, TargetError
 from convscope.image.recipe import JSON, Recipe
@@ -33,7 +34,8 @@ class Row:
     """The preferred images of one layer: `names` of what each is of, and whether it `answers` to anything.
 
     A channel that gave the same value at each step, whatever the image was, would show the noise that it began with.
-    `extent` says how much of the image a unit sees.
+    `extent` says how much of the image a unit sees, `shown` how many rows and columns of the images' middle the plate
+    shows; None for all.
     """
 
     layer: str
@@ -41,6 +43,7 @@ class Row:
     names: tuple[str, ...]
     answers: tuple[bool, ...]
     made: Maximized
+    shown: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,8 @@ def preferred(
         How many of the classes, evenly spread, or which: labels, `class:207` or indices. By default as many as channels
         where no layers are named, and none where some are.
     size
-        Rows and columns of all images. By default the network's input size, halved for a layer as long as an image
-        holds one and a half times what a unit sees.
+        Rows and columns of all images. By default the network's input size, or half of it for layers whose units see
+        little; of these the plate shows the middle, the less the less they see.
     preset, steps, options
         As for `maximize`; of the options only what JSON can hold.
     seed
@@ -123,16 +126,16 @@ def preferred(
     recipe = network.recipe("preferred", told, batch=batch, seed=seed)
     done: list[Row] = []
     for index, row in enumerate(wanted):
+        own, shown = _sizes(network, row.layer) if size is None else (size, None)
         try:
             made = maximize(
-                network, row.targets, preset=preset, steps=steps, seed=seed,
-                size=_size(network, row.layer) if size is None else size,
-                batch=batch, progress=part_of(progress, index, len(wanted)), **options,
+                network, row.targets, preset=preset, size=own, steps=steps, seed=seed, batch=batch,
+                progress=part_of(progress, index, len(wanted)), **options,
             )  # fmt: skip
         except Stopped as stopped:
             stopped.so_far = Preferred(tuple(done), recipe) if done else stopped.so_far
             raise
-        done.append(Row(row.title, row.extent, row.names, _answers(made), made))
+        done.append(Row(row.title, row.extent, row.names, _answers(made), made, shown))
     return Preferred(tuple(done), recipe)
 
 
@@ -202,19 +205,24 @@ def _count(channels: int | Sequence[int]) -> int:
     return channels if isinstance(channels, int) else len(channels)
 
 
-def _size(network: Network, layer: str | None) -> tuple[int, int] | None:
-    """The input size, halved while an image holds `_FIELDS` times what a unit sees and the network still runs on it.
+def _sizes(network: Network, layer: str | None) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    """How large a layer's images are made, and how much of their middle is shown; None for what the preset has.
 
-    None, for what the preset has by itself, where it can't be halved.
+    Shown is the input size, halved while an image holds `_FIELDS` times what a unit sees and the network runs on it.
+    Made is half the input size at least: transforms move the edges out of sight, which come out wild.
     """
     rows, columns = network.input_size
     field = None if layer is None else network.layers[layer].direct_field
     if field is None or field.whole:
-        return None
+        return None, None
     least = max(_SMALLEST, _FIELDS * max(field.size))
-    while min(rows, columns) // 2 >= least and _runs(network, (rows // 2, columns // 2)):
+    half = rows // 2, columns // 2
+    if min(half) < least or not _runs(network, half):
+        return None, None
+    rows, columns = half
+    while min(rows, columns) // 2 >= least:
         rows, columns = rows // 2, columns // 2
-    return None if (rows, columns) == network.input_size else (rows, columns)
+    return half, (rows, columns)
 
 
 def _runs(network: Network, size: tuple[int, int]) -> bool:
@@ -237,7 +245,7 @@ def _cells(row: Row, cell: int) -> list[Image.Image]:
     """The images above their names; light grey for what never answers."""
     pictures = []
     for image, name, answers in zip(row.made.images, row.names, row.answers, strict=True):
-        picture = _fitted(to_picture(image), cell)
+        picture = _fitted(to_picture(_middle(image, row.shown)), cell)
         if not answers:
             picture, name = Image.new("RGB", picture.size, _UNSEEN), f"{name}: never answers"
         pictures.append(captioned(picture, [name]))
@@ -250,3 +258,10 @@ def _fitted(picture: Image.Image, cell: int) -> Image.Image:
     return picture.resize(
         (width, height), Image.Resampling.BICUBIC if width > picture.width else Image.Resampling.LANCZOS
     )
+
+
+def _middle(image: Tensor, size: tuple[int, int] | None) -> Tensor:
+    """So many rows and columns about the middle of an image `(C, H, W)`."""
+    rows, columns = size or image.shape[1:]
+    top, left = (image.shape[1] - rows) // 2, (image.shape[2] - columns) // 2
+    return image[:, top : top + rows, left : left + columns]
