@@ -26,6 +26,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.scan
 	$(BIN)/python -m benchmarks.neighbours
 	$(BIN)/python -m benchmarks.maps
+	$(BIN)/python -m benchmarks.synthesis --classes 100
 
 clean:
 	rm -rf $(VENV) demo build dist
