@@ -48,7 +48,7 @@ class Inversions(Pictured):
         shown = [
             fit(each, cell) for each in (to_picture(self.image), *(one.picture(which=0) for one in self.inversions))
         ]
-        told = [["photograph", ""], *([one.layer, *one.caption.split(", ")] for one in self.inversions)]
+        told = [["photograph", "", ""], *([one.layer, *one.caption.split(", ")] for one in self.inversions)]
         pictures = grid([captioned(*both) for both in zip(shown, told, strict=True)], columns=columns)
         return stack(pictures, self._curves(pictures.width - 16))
 

@@ -15,6 +15,8 @@ _SHORTENED, _TRIES = 0.3, 8
 _LEAST_COSINE = 1e-6
 # What the first step changes most, before anything is known of the curvature.
 _FIRST = 0.1
+# What any step along the gradient alone changes most.
+_LONGEST = 10.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class _Climb:
         self._changes: deque[_Change] = deque(maxlen=lbfgs.history)
         self._before: _Point | None = None
         self._last: _Point | None = None
+        # How far the last step led, before anything else changed the parameters.
+        self._went = parameters.new_zeros(len(parameters))
 
     def step(self, evaluate: Evaluate, factor: float) -> None:
         here = self._here(evaluate)
@@ -83,9 +87,11 @@ class _Climb:
             there = self._at(here.parameters + lengths[:, None] * direction, evaluate)
             short = there.value < here.value + _SUFFICIENT * lengths * slope
             if not short.any():
+                self._went = lengths * direction.norm(dim=1)
                 return
             lengths = torch.where(short, lengths * _SHORTENED, lengths)
         # Along it nothing rises any more: those images stay where they are.
+        self._went = torch.where(short, 0, lengths * direction.norm(dim=1))
         self._move(torch.where(short[:, None], here.parameters, there.parameters))
 
     def _here(self, evaluate: Evaluate) -> _Point:
@@ -109,11 +115,12 @@ class _Climb:
         """H g; along the gradient, where the last change tells of no curvature."""
         if not self._changes:
             return _shortened(gradient)
-        last = self._changes[-1]
-        # It became steeper on the way, as it does far from the top: go twice as far.
-        longer = 2 * torch.linalg.vector_norm(last.place, dim=1) / torch.linalg.vector_norm(gradient, dim=1)
-        bold = torch.where((longer > 0)[:, None], longer.nan_to_num(posinf=0)[:, None] * gradient, _shortened(gradient))
-        return torch.where((last.curvature > 0)[:, None], self._by_history(gradient), bold)
+        # It became steeper on the way, or no less steep, as it does far from the top: go twice as far.
+        longer = 2 * self._went / gradient.norm(dim=1).clamp(min=1e-30)
+        longest = _LONGEST / gradient.abs().amax(dim=1).clamp(min=1e-30)
+        bold = torch.minimum(longer, longest)[:, None] * gradient
+        bold = torch.where((self._went > 0)[:, None], bold, _shortened(gradient))
+        return torch.where((self._changes[-1].curvature > 0)[:, None], self._by_history(gradient), bold)
 
     def _by_history(self, gradient: Tensor) -> Tensor:
         """H g, by two loops over the changes."""
