@@ -41,6 +41,8 @@ def test_a_plate() -> None:
     assert parameters["classes"] == ["tench", "class:207"]
     assert parameters["size"] == [32, 40]
     assert (parameters["transforms"], parameters["regularizers"]) == ("jitter:2", "tv:1")
+    cs.redo(file, "again.png")
+    assert Path("again.png").read_bytes() == file.read_bytes()
 
 
 def test_facets_of_a_folder_and_of_a_scan(photographs: Path) -> None:
@@ -53,6 +55,10 @@ def test_facets_of_a_folder_and_of_a_scan(photographs: Path) -> None:
     assert [each.parameters["target"] for each in recipes] == ["tabby", "blocks.2:3"]
     assert all(len(each.inputs) == 3 for each in recipes)
     assert {str(each.name) for each in recipes[0].inputs} < {path.name for path in photographs.iterdir()}
+    for made in ("folder.png", "scan.png"):
+        Path(made).rename(photographs / made)
+        cs.redo(photographs / made, "again.png")
+        assert Path("again.png").read_bytes() == (photographs / made).read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,10 @@ from convscope.network.network import Network
 from convscope.network.zoo.again import harmless, load_again
 from convscope.plates import redo_scans, synthesized
 from convscope.plates.explanation import explanation
+from convscope.plates.facets import facets
 from convscope.plates.faithfulness_table import faithfulness_table
+from convscope.plates.inversions import identified
+from convscope.plates.preferred import preferred
 from convscope.plates.sheet import sheet
 from convscope.render.result import Pictured
 
@@ -47,11 +50,15 @@ METHODS: dict[str, Method] = {
         networks[0], images[0], **_with_image(options, "fill", images)
     ),
     "explanation": lambda networks, images, options: explanation(networks[0], images[0], **options),
+    "facets": lambda networks, images, options: facets(networks[0], options.pop("target"), images, **options),
     "faithfulness": lambda networks, images, options: _tested(networks, images, **options),
     "faithfulness_table": lambda networks, images, options: faithfulness_table(networks[0], images, **options),
     "filters": lambda networks, images, options: filters(networks, **options),
     "grad_cam": lambda networks, images, options: grad_cam(networks[0], images[0], **options),
     "guided_grad_cam": lambda networks, images, options: guided_grad_cam(networks[0], images[0], **options),
+    "identified": lambda networks, images, options: identified(
+        networks[0], images, judge=networks[1] if len(networks) > 1 else None, **options
+    ),
     "integrated_gradients": lambda networks, images, options: integrated_gradients(
         networks[0], images[0], **_with_image(options, "baseline", images)
     ),
@@ -61,6 +68,7 @@ METHODS: dict[str, Method] = {
         networks[0], images[0], **_with_image(options, "fill", images)
     ),
     "pooling_compared": lambda networks, images, options: pooling_compared(**options),
+    "preferred": lambda networks, images, options: preferred(networks[0], **options),
     "randomization": lambda networks, images, options: randomization(
         networks[0], _made(networks, images, options.pop("of")), **options
     ),
