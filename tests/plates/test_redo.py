@@ -59,9 +59,15 @@ Make = Callable[[cs.Network, Tensor], Pictured]
 SMALL: dict[str, Make] = {
     "activations": lambda net, image: cs.activations(net, image, "blocks.9"),
     "drill_down": lambda net, image: cs.drill_down(net, image, "tiger cat", window=(96, 112), stride=64, seed=3),
+    "dream": lambda net, image: cs.dream(
+        net, cs.read_image("coffee", size=80), "blocks.4", guide=image, octaves=2, steps=1, tile=64, seed=1
+    ),
     "efros_leung": lambda net, image: cs.efros_leung(cs.read_image("coins", size=20), size=(8, 10), window=5, seed=2),
     "explanation": lambda net, image: cs.explanation(
         net, image, ["tiger cat", "class:285 - blocks.9:3@2,2"], methods=["guided", "grad-cam"], verdicts=False
+    ),
+    "facets": lambda net, image: cs.facets(
+        net, "class:285", [cs.read_image(name) for name in ("chelsea", "coffee", "rocket")], facets=2, steps=1, seed=3
     ),
     "faithfulness": lambda net, image: cs.faithfulness(
         net, image, cs.saliency(net, image, "tiger cat"), steps=3, orders=2, seed=5
@@ -69,8 +75,15 @@ SMALL: dict[str, Make] = {
     "filters": lambda net, image: cs.filters(net, "stem.conv", limit=4),
     "grad_cam": lambda net, image: cs.grad_cam(net, image, "tiger cat - class:207", layer="blocks.9", signed=True),
     "guided_grad_cam": lambda net, image: cs.guided_grad_cam(net, image, "tiger cat"),
+    "identified": lambda net, image: cs.identified(
+        net, [image, net.prepare(cs.read_image("coffee"))], "blocks.1", judge=net, judge_layer="blocks.2", steps=1
+    ),
     "integrated_gradients": lambda net, image: cs.integrated_gradients(
         net, image, "tiger cat", baseline=net.prepare(cs.read_image("coffee")), steps=3, batch=2
+    ),
+    "inversions": lambda net, image: cs.inversions(net, image, ["blocks.0", "blocks.2"], steps=1, seed=2),
+    "invert": lambda net, image: cs.invert(
+        net, image, "blocks.1", start=net.prepare(cs.read_image("coffee")), regularizers="tv:3", steps=2
     ),
     "matching": lambda net, image: cs.matching([[1.5, -1], [0, 0.1]], seed=5),
     "maximize": lambda net, image: cs.maximize(
@@ -88,6 +101,7 @@ SMALL: dict[str, Make] = {
         net, image, "tiger cat", window=(96, 112), stride=96, fill=net.prepare(cs.read_image("coffee"))
     ),
     "pooling_compared": lambda net, image: cs.pooling_compared([[1, 3, 0, 0], [2, 9, 0, 8.5]], (2, 1), stride=(1, 2)),
+    "preferred": lambda net, image: cs.preferred(net, ["blocks.0:1,3"], classes=["tabby"], steps=1, size=48, seed=2),
     "quilting": lambda net, image: cs.quilting(
         cs.read_image("brick", size=32), like=cs.read_image("coins", size=40), block=8, seed=3
     ),
@@ -100,7 +114,13 @@ SMALL: dict[str, Make] = {
         "maximize", net, image, target="blocks.1:3", start="image", grid={"steps": [1, 2], "tv.weight": [0, 1]}
     ),
     "sliding_product": lambda net, image: cs.sliding_product([[1, 0.5, 2], [0, 3, 1]], [[1, -1]], padding=1, at=(1, 2)),
+    "texture": lambda net, image: cs.texture(
+        net, cs.read_image("brick", size=48), depth=2, size=(32, 40), start=cs.read_image("grass", size=40), steps=1
+    ),
     "smooth_grad": lambda net, image: cs.smooth_grad(net, image, "tiger cat", samples=3, noise=0.2, seed=4, batch=2),
+    "zoom_dream": lambda net, image: cs.zoom_dream(
+        net, cs.read_image("coffee", size=64), "blocks.2", frames=2, octaves=1, steps=1, seed=5
+    ),
 }
 DEFAULTS: dict[str, Make] = {
     "filters": lambda net, image: cs.filters([net, net]),
