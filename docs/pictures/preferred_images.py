@@ -46,7 +46,7 @@ def regularizers(network: cs.Network) -> None:
 
 def starts(network: cs.Network) -> None:
     """A channel from four random starts, alone and told to differ."""
-    ways = {"by themselves": 0.0, "diverse": 0.3}
+    ways = {"by themselves": 0.0, "diverse": 1.0}
     rows = []
     for name, diverse in ways.items():
         images = cs.maximize(network, "blocks.10:42", count=4, size=SHOWN, steps=128, diverse=diverse).images

@@ -58,7 +58,7 @@ def maximize(
     start: Annotated[str | None, typer.Option(help="noise, zero for grey, or a picture to start from.")] = None,
     size: Size = None,
     diverse: Annotated[
-        float, typer.Option(min=0, help="How much several images of a target are to differ; 1 is a good deal.")
+        float, typer.Option(min=0, help="How much several images are to differ; 1: as much as the target counts.")
     ] = 0,
     steps: Steps = None,
     parameterization: Parameterization = None,

@@ -15,8 +15,9 @@ from convscope.image.recipe import JSON, Recipe
 from convscope.network.network import Network
 from convscope.plates.synthesized import METHODS
 from convscope.progress import Watcher, part_of
+from convscope.render.grid import fit, rows
 from convscope.render.grid import grid as lay_out
-from convscope.render.grid import rows
+from convscope.render.legend import captioned
 from convscope.render.result import Pictured
 from convscope.synthesis.settings import with_part
 
@@ -33,17 +34,21 @@ class Sheet(Pictured):
 
     def picture(self, *, cell: int | None = None) -> Image.Image:
         """Each result above its parameters; with two of them, the first goes down and the second across."""
-        pictures = [each.picture() for each in self.results]
-        captions = [str(getattr(each, "caption", "")) for each in self.results]
+        pictures = [fit(each.picture(), cell) for each in self.results]
         if len(self.names) == 1:
-            told = [f"{self.names[0]} = {value}" for (value,) in self.values]
-            labels = [", ".join(filter(None, both)) for both in zip(told, captions, strict=True)]
-            return lay_out(pictures, labels=labels, cell=cell)
+            told = [[f"{self.names[0]} = {value}", *_caption(each)]
+                    for (value,), each in zip(self.values, self.results, strict=True)]  # fmt: skip
+            return lay_out([captioned(*both) for both in zip(pictures, told, strict=True)])
         across = list(dict.fromkeys(str(second) for _, second in self.values))
         down = list(dict.fromkeys(str(first) for first, _ in self.values))
         table = [pictures[at : at + len(across)] for at in range(0, len(pictures), len(across))]
         note = f"down: {self.names[0]}\nacross: {self.names[1]}"
-        return rows(list(zip(down, table, strict=True)), column_labels=across, title=self.method, note=note, cell=cell)
+        return rows(list(zip(down, table, strict=True)), column_labels=across, title=self.method, note=note)
+
+
+def _caption(result: Pictured) -> list[str]:
+    """What a result says of itself, a line for each thing."""
+    return [each for each in str(getattr(result, "caption", "")).split(", ") if each]
 
 
 def sheet(

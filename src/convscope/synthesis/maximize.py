@@ -14,7 +14,7 @@ from convscope.network.network import Network
 from convscope.network.stages import stage_ends
 from convscope.network.target import Target, TargetLike
 from convscope.progress import Steps, Watcher
-from convscope.synthesis.objectives import Objective, asked, diversity, each, measured
+from convscope.synthesis.objectives import Objective, Seen, asked, diversity, each, measured
 from convscope.synthesis.optimize import optimize
 from convscope.synthesis.optimizers import Optimizer, Schedule
 from convscope.synthesis.parameterizations import Parameterization
@@ -58,9 +58,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "enlarged": 2,
     },
 }
-
-# How much images of a batch are to differ, beside an objective in units of logits or activations.
-_DIVERSITY = 100.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +121,7 @@ def maximize(
     size
         Rows and columns of the images; by default the network's input size, twice that for "maco", or the start's.
     diverse
-        With several images of one target, how much they are to differ: 1 is a good deal.
+        With several images, how much they are to differ in texture: at 1 likeness counts as much as the target itself.
     parameterization, transforms, regularizers, optimizer, schedule, steps, views
         In place of the preset's own: as texts such as `blur:1,every=4`, parts, or functions.
     seed
@@ -221,9 +218,20 @@ def _objectives(network: Network, wanted: Sequence[_Wanted], diverse: float) -> 
         return [plain[id(one)] for one in wanted]
     asked_about = wanted[0].target.layers if wanted[0].target is not None else wanted[0].objective.layers
     spatial = [name for name in asked_about if network.layers[name].has_space]
-    unlike = diversity(spatial[0] if spatial else _middle(network)) * (_DIVERSITY * diverse)
-    joined = {key: objective + unlike for key, objective in plain.items()}
+    unlike = diversity(spatial[0] if spatial else _middle(network))
+    joined = {key: _beside(objective, unlike, diverse) for key, objective in plain.items()}
     return [joined[id(one)] for one in wanted]
+
+
+def _beside(objective: Objective, other: Objective, weight: float) -> Objective:
+    """An objective and another that counts by so much of its value as it is: logits and activations differ in scale."""
+
+    def value(seen: Seen) -> Tensor:
+        own = objective.value(seen)
+        return own + weight * own.detach().abs() * other.value(seen)
+
+    layers = tuple(dict.fromkeys([*objective.layers, *other.layers]))
+    return Objective(f"{objective.text}, {other.text}", value, layers, objective.whole or other.whole)
 
 
 def _middle(network: Network) -> str:
