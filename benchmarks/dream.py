@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +26,7 @@ LIMIT = 3.0
 """Gigabytes for a dream of 4000 × 3000, network and picture included."""
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--large-steps", type=int, default=STEPS, help="steps on each octave of the large picture")
@@ -33,7 +34,7 @@ def main() -> None:
         "--peak", action="store_true", help="only dream of the large picture, and print the peak memory"
     )
     parser.add_argument("--brief", action="store_true", help="only the comparison")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     if arguments.peak:
         _print_peak(arguments.large_steps)
         return

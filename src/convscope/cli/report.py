@@ -23,6 +23,9 @@ from convscope.cli.progress import bar
 if TYPE_CHECKING:
     from convscope.network.network import Network
 
+_STEPS = 128
+"""Of the demo's image: enough to see what it is."""
+
 
 def report(
     image: Picture,
@@ -50,15 +53,18 @@ def demo(
     image: Annotated[str, typer.Option(help="A picture file, or a bundled photograph.")] = "chelsea",
     network: NetworkName = DEFAULT_NETWORK,
 ) -> None:
-    """The main jobs on bundled photographs with the bundled network: a report to open in a browser, and a scan.
+    """The main jobs on bundled photographs with the bundled network: a report to open in a browser, images, and a scan.
 
+    The images are what the network would like to see as the most probable class, and what it dreams of the photograph.
     The scan is of pieces of all bundled photographs, so that there is something to rank: what units answer to, a map.
     """
     net = load_network(network)
-    for each in net.predict(net.read(image), top=3):
+    likely = net.predict(net.read(image), top=3)
+    for each in likely:
         typer.echo(f"{each.probability:7.2%}  {each.label}")
     path = out / file_name(image, "report", suffix=".html")
     _write_report(net, image, path)
+    _make_images(net, image, likely[0].index, out)
     _look_at_pieces(net, out)
     typer.echo(f"Open {path.resolve()} in a browser.")
 
@@ -78,6 +84,19 @@ def redo(
     for warning in make(picture, path, source=source, network=network, weights=given):
         say(warning)
     typer.echo(str(path))
+
+
+def _make_images(network: "Network", image: str, likeliest: int, out: Path) -> None:
+    """What the network would like to see."""
+    from convscope.synthesis.dream import dream
+    from convscope.synthesis.maximize import maximize
+
+    with bar("maximizing") as watcher:
+        made = maximize(network, likeliest, steps=_STEPS, progress=watcher)
+    write(made, out / "preferred.png")
+    with bar("dreaming") as watcher:
+        dreamt = dream(network, network.open(image), progress=watcher)
+    write(dreamt, out / "dream.png")
 
 
 def _look_at_pieces(network: "Network", out: Path) -> None:
