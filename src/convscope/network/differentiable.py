@@ -1,5 +1,6 @@
 """A network run so that gradients flow back to its image, as fast as that can be: once made, called many times."""
 
+import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -33,7 +34,10 @@ class Differentiable:
         self._network, self._whole = network, whole
         known = network.layers_for(torch.zeros(shape)) if layers else {}
         self._layers = {name: known[name].name for name in layers}
-        traced = network.graph(shape)
+        traced, usual = network.graph(shape), (network.channels, *network.input_size)
+        if traced is not None and traced is network.graph(usual):
+            # It is the graph of both sizes, and the smaller one makes it ready at less cost.
+            shape = min(shape, usual, key=math.prod)
         graph = None if traced is None else lean(traced, network.feed(torch.zeros(1, *shape)))
         self.graph = None if graph is None or graph.writes else _frozen(graph)
 

@@ -1,7 +1,7 @@
 """The traced graph: a network as nodes that can be run one after another, whole or up to the layers asked for."""
 
 import copy
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,12 +168,31 @@ def trace(replica: Replica, image_shape: tuple[int, ...], like: Tensor) -> Graph
     graph = Graph(merge(single, double))
     with torch.no_grad():
         replayed, _ = graph.run(batches[1].clone())
-    for one, other in zip(expected, tensors_in(replayed), strict=True):
-        if not torch.allclose(
-            one.detach(), other, rtol=1e-3, atol=1e-3 * float(one.detach().abs().max()), equal_nan=True
+    _check_same(expected, replayed)
+    return graph
+
+
+def resized(graph: Graph, replica: Replica, image_shape: tuple[int, ...], like: Tensor) -> tuple[Values, Any]:
+    """What each node of a graph gives for an image of another shape `(C, H, W)` than it was traced for, and its output.
+
+    Raises `Untraceable`, or whatever a call in it raises, where that isn't what the network gives.
+    """
+    image = torch.randn(1, *image_shape, generator=torch.Generator().manual_seed(0)).to(like)
+    with torch.inference_mode(False), torch.no_grad():
+        expected = list(tensors_in(replica(image.clone())))
+        values = graph.values(image.clone())
+        output = map_leaves(graph.output, lambda leaf: resolved(leaf, values, 1))
+    _check_same(expected, output)
+    return values, output
+
+
+def _check_same(expected: Iterable[Tensor], output: Any) -> None:
+    for one, other in zip(expected, tensors_in(output), strict=True):
+        tolerance = 1e-3 * float(one.detach().abs().max())
+        if one.shape != other.shape or not torch.allclose(
+            one.detach(), other, rtol=1e-3, atol=tolerance, equal_nan=True
         ):
             raise Untraceable("run again, its graph gives another result")
-    return graph
 
 
 @dataclass(frozen=True, slots=True)

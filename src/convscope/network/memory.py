@@ -12,8 +12,8 @@ from convscope.network.trace import tensors_in
 
 # What is there must not be taken to the last byte: the machine has other work, and the estimate is one.
 _SHARE = 0.9
-# Tracing for a new size holds all that batches of one and two give: about as much as passes of so many.
-_TRACED = 4
+# A new size is tried first, without gradients: about as much as passes of so many.
+_TRACED = 2
 _CGROUP = Path("/sys/fs/cgroup")
 
 

@@ -1,7 +1,10 @@
-"""Running a module on images of any size: traced for each size at first need, or as it is where that can't be."""
+"""Running a module on images of any size: traced at first need, or as it is where that can't be.
+
+The graph of one size serves others, too, where it gives there what the module gives; else it is traced anew.
+"""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import RLock
 from typing import Any
 
@@ -9,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from convscope.errors import NetworkError
-from convscope.network.graph import Graph, trace
+from convscope.network.graph import Graph, resized, trace
 from convscope.network.layers import Layers, describe, describe_modules
 from convscope.network.replica import Replica
 from convscope.network.submodules import Submodules
@@ -23,7 +26,7 @@ _TRACES = 8
 class Runnable:
     """What runs the module on images of one size.
 
-    `output` is what it returns for a black one; `untraceable` says why it is no graph, if it is none.
+    `output` is what it returned for one of them; `untraceable` says why it is no graph, if it is none.
     """
 
     graph: Graph | Submodules
@@ -81,6 +84,11 @@ class Runner:
         return [each.data_ptr() for each in tensors], [0 if each.is_inference() else each._version for each in tensors]
 
     def _made(self, shape: tuple[int, ...], like: Tensor) -> Runnable:
+        graphs = [each.graph for each in self._runnables.values() if isinstance(each.graph, Graph)]
+        for graph in dict.fromkeys(graphs):
+            found = self._of_another_size(graph, shape, like)
+            if found is not None:
+                return found
         black = torch.zeros(1, *shape).to(like)
         try:
             graph = trace(self._replica, shape, like)
@@ -91,6 +99,15 @@ class Runner:
             output, _ = graph.run(black)
         graph.release()
         return Runnable(graph, layers, output)
+
+    def _of_another_size(self, graph: Graph, shape: tuple[int, ...], like: Tensor) -> Runnable | None:
+        """What runs images of this shape by a graph that was traced for others; None where it gives something else."""
+        try:
+            values, output = resized(graph, self._replica, shape, like)
+        except Exception:  # whatever a shape that was made for another size makes a call raise
+            return None
+        sized = [replace(node, value=value) for node, value in zip(graph.nodes, values, strict=True)]
+        return Runnable(graph, describe(graph.rewritten(sized, graph.output), self._replica.module), output)
 
     def _untraced(self, black: Tensor, reason: str) -> Runnable:
         submodules = Submodules(self._replica)
