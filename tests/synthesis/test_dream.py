@@ -17,7 +17,7 @@ from convscope.image.resize import resize
 from convscope.progress import Progress
 from convscope.synthesis import dreaming, tiled
 from convscope.synthesis.dream import Dream, dream
-from convscope.synthesis.dreaming import default_layer, dream_objective
+from convscope.synthesis.dreaming import dream_objective
 from convscope.synthesis.objectives import Objective, Seen, asked, energy, measured
 from convscope.synthesis.objectives.guided import guided
 from convscope.synthesis.optimizers.ascent import normalized
@@ -286,10 +286,9 @@ def test_small_octaves_are_continued_to_the_networks_input(lite0: cs.Network) ->
 
 
 def test_the_default_layer_is_of_parts(lite0: cs.Network) -> None:
-    assert default_layer(lite0) == "blocks.10"
     assert dream_objective(lite0, None, None)[0] == ["blocks.10"]
     with pytest.raises(LayerError, match="no layer with maps"):
-        default_layer(cs.Network(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), input_size=2))
+        dream_objective(cs.Network(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), input_size=2), None, None)
 
 
 @pytest.mark.slow

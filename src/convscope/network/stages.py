@@ -1,5 +1,6 @@
 """Which of a network's many layers to look at where nobody says."""
 
+from convscope.errors import LayerError
 from convscope.network.network import Network
 from convscope.network.trace import refs_in
 
@@ -38,6 +39,21 @@ def stage_ends(network: Network) -> list[str]:
         elif len(layer.shape) == 1 and layer.kind != "dropout" and layer.shape[0] != network.classes:
             vector = own
     return [*(_below_ceiling(network, name) for name in ends.values()), *([vector] if vector else [])]
+
+
+def middle_layer(network: Network) -> str:
+    """A layer of parts of things: the end of the last stage but one of those with space.
+
+    Raises LayerError where no layer has space.
+
+    >>> import convscope as cs
+    >>> middle_layer(cs.load("efficientnet-lite0"))
+    'blocks.10'
+    """
+    spatial = [name for name in stage_ends(network) if network.layers[name].has_space]
+    if not spatial:
+        raise LayerError(f"{network.name} has no layer with maps; ask for a class, as class:0")
+    return spatial[max(0, len(spatial) - 2)]
 
 
 def _below_ceiling(network: Network, name: str) -> str:

@@ -12,7 +12,7 @@ from convscope.image.check import check_image
 from convscope.image.recipe import JSON
 from convscope.image.resize import resize
 from convscope.network.network import Network
-from convscope.network.stages import stage_ends
+from convscope.network.stages import middle_layer, stage_ends
 from convscope.network.target import TargetLike
 from convscope.progress import Steps
 from convscope.synthesis.failing import out_of_memory
@@ -152,7 +152,7 @@ def dream_objective(network: Network, wanted: Wanted, guide: Tensor | None) -> t
 
     Raises LayerError where a guide is given and the target is more than one layer.
     """
-    several = [default_layer(network)] if wanted is None else wanted
+    several = [middle_layer(network)] if wanted is None else wanted
     several = [several] if isinstance(several, str) or not isinstance(several, Sequence) else several
     if not several:
         raise TargetError("got no target; expected a layer, a target, an objective, or several of these")
@@ -177,14 +177,6 @@ def signed_layers(network: Network, texts: Sequence[str], photograph: Tensor) ->
     layers = [text for text in texts if text in network.layers]
     captured = network.capture(network.prepare(photograph), layers) if layers else {}
     return [name for name, values in captured.items() if (values < 0).any()]
-
-
-def default_layer(network: Network) -> str:
-    """A layer of parts of things: the end of the last stage but one of those with space."""
-    spatial = [name for name in stage_ends(network) if network.layers[name].has_space]
-    if not spatial:
-        raise LayerError(f"{network.name} has no layer with maps to dream of; name a target such as class:0")
-    return spatial[max(0, len(spatial) - 2)]
 
 
 def _objective(network: Network, wanted: TargetLike | Objective) -> tuple[str, Objective]:

@@ -11,7 +11,7 @@ from convscope.errors import ImageError
 from convscope.image.recipe import JSON
 from convscope.network.memory import check_memory
 from convscope.network.network import Network
-from convscope.network.stages import stage_ends
+from convscope.network.stages import middle_layer
 from convscope.network.target import Target, TargetLike
 from convscope.progress import Steps, Watcher
 from convscope.synthesis.objectives import Objective, Seen, asked, diversity, each, measured
@@ -218,7 +218,7 @@ def _objectives(network: Network, wanted: Sequence[_Wanted], diverse: float) -> 
         return [plain[id(one)] for one in wanted]
     asked_about = wanted[0].target.layers if wanted[0].target is not None else wanted[0].objective.layers
     spatial = [name for name in asked_about if network.layers[name].has_space]
-    unlike = diversity(spatial[0] if spatial else _middle(network))
+    unlike = diversity(spatial[0] if spatial else middle_layer(network))
     joined = {key: _beside(objective, unlike, diverse) for key, objective in plain.items()}
     return [joined[id(one)] for one in wanted]
 
@@ -232,9 +232,3 @@ def _beside(objective: Objective, other: Objective, weight: float) -> Objective:
 
     layers = tuple(dict.fromkeys([*objective.layers, *other.layers]))
     return Objective(f"{objective.text}, {other.text}", value, layers, objective.whole or other.whole)
-
-
-def _middle(network: Network) -> str:
-    """A layer of parts of things: the last stage but one of those with space."""
-    spatial = [name for name in stage_ends(network) if network.layers[name].has_space]
-    return spatial[max(0, len(spatial) - 2)]
