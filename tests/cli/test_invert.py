@@ -57,3 +57,16 @@ def test_bad_input_is_one_clear_error(arguments: list[str], says: str) -> None:
     assert isinstance(result.exception, ConvscopeError)
     assert says in str(result.exception)
     assert not list(Path().iterdir())
+
+
+def test_codes_that_give_photographs_away() -> None:
+    arguments = ["identified", "chelsea", "coffee", "-l", "blocks.0", "--steps", "8", "--json", "-o", "who.png"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["rates"]["pixels"] == 1.0
+    assert told["nearest"]["pixels"] == ["chelsea", "coffee"]
+    assert "by chance 50%" in result.stderr
+    assert read_recipe("who.png").method == "identified"
+    alone = CliRunner().invoke(app, ["identified", "chelsea"])
+    assert "expected two or more" in str(alone.exception)

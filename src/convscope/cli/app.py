@@ -11,6 +11,7 @@ from convscope.cli import (
     dream,
     explain,
     faithfulness,
+    identified,
     invert,
     map,
     maximize,
@@ -70,6 +71,7 @@ app.command()(maximize.maximize)
 app.command()(preferred.preferred)
 app.command()(preferred.facets)
 app.command()(invert.invert)
+app.command()(identified.identified)
 app.command()(dream.dream)
 app.command()(texture.texture)
 app.command()(report.report)
