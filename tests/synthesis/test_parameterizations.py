@@ -16,6 +16,7 @@ from convscope.synthesis.parameterizations.natural import amplitudes, colours, f
 from convscope.synthesis.parameterizations.phase import Phase
 from convscope.synthesis.parameterizations.pixels import Pixels
 from convscope.synthesis.parameterizations.pyramid import Pyramid
+from convscope.synthesis.parts import PartError
 
 EXACT: list[Any] = [Pixels("clip"), Pixels("sigmoid"), Fourier(), Fourier(decay=1.5), Pyramid(3), Pyramid(1)]
 
@@ -110,7 +111,7 @@ def test_pixels_are_cut_after_a_step() -> None:
     parameters = torch.tensor([[[[-1.0, 0.5, 2.0]]]])
     Pixels("clip").settle(parameters)
     assert parameters.flatten().tolist() == [0.0, 0.5, 1.0]
-    with pytest.raises(ImageError, match="expected clip or sigmoid"):
+    with pytest.raises(PartError, match="expected clip or sigmoid"):
         Pixels("clamp")
 
 

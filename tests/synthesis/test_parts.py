@@ -29,7 +29,7 @@ def test_every_part_is_what_its_text_says(kinds: Mapping[str, type[Any]]) -> Non
         assert part(text_of(kind(), kinds), kinds, "part") == kind()
 
 
-@given(st.floats(0, 10, allow_nan=False), st.integers(1, 20))
+@given(st.floats(0, 10), st.integers(1, 20))
 def test_numbers_survive(sigma: float, every: int) -> None:
     blur = Blur(sigma, every)
     assert part(text_of(blur, REGULARIZERS), REGULARIZERS, "regularizer") == blur
@@ -63,6 +63,30 @@ def test_functions_stay_themselves() -> None:
 def test_what_is_not_understood_is_said(text: str, says: str) -> None:
     with pytest.raises(PartError, match=says):
         part(text, REGULARIZERS, "regularizer")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("blur:-1", "got sigma=-1.0 for Blur, expected 0 to 1000"),
+        ("blur:1,every=0", "got every=0 for Blur, expected 1 or more"),
+        ("clip-norm:1.5", "expected 0 to 1"),
+        ("tv:nan", "got weight=nan"),
+        ("decay:inf", "got rate=inf"),
+    ],
+)
+def test_numbers_have_bounds(text: str, says: str) -> None:
+    with pytest.raises(PartError, match=says):
+        part(text, REGULARIZERS, "regularizer")
+
+
+def test_bounds_of_other_parts() -> None:
+    for text, kinds in (
+        ("adam:1e38", OPTIMIZERS), ("lbfgs:1,history=0", OPTIMIZERS), ("linear:2", SCHEDULES),
+        ("scale:1.1,0.9", TRANSFORMS), ("crop:0,0.5", TRANSFORMS), ("jitter:-3", TRANSFORMS), ("pyramid:0", PARAMETERIZATIONS),
+    ):  # fmt: skip
+        with pytest.raises(PartError, match="expected"):
+            part(text, kinds, "part")
 
 
 def test_what_is_neither_part_nor_function() -> None:

@@ -13,9 +13,21 @@ from convscope.errors import ConvscopeError, nearest
 
 P = TypeVar("P")
 
+LARGEST = 1e9
+"""Where a number has no bound of its own, one beyond which nothing makes sense."""
+
 
 class PartError(ConvscopeError):
     """A part that is not known, or can't be made of what its text says."""
+
+
+def check(part: Any, **bounds: tuple[float, float]) -> None:
+    """Raise PartError unless each number of a part lies within its bounds, these included."""
+    for name, (low, high) in bounds.items():
+        value = getattr(part, name)
+        if not low <= value <= high:
+            expected = f"{low:g} or more" if high == LARGEST else f"{low:g} to {high:g}"
+            raise PartError(f"got {name}={value} for {type(part).__name__}, expected {expected}")
 
 
 def part(given: Any, kinds: Mapping[str, type[P]], what: str) -> P:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from convscope.synthesis.optimizers.optimizer import Climb, Evaluate
+from convscope.synthesis.parts import LARGEST, check
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,9 @@ class Adam:
     rate: float = 0.05
     momentum: float = 0.9
     memory: float = 0.999
+
+    def __post_init__(self) -> None:
+        check(self, rate=(0, LARGEST), momentum=(0, 0.9999), memory=(0, 0.999999))
 
     def over(self, parameters: Tensor) -> Climb:
         return _Climb(self, parameters)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from convscope.synthesis.optimizers.optimizer import Climb, Evaluate
+from convscope.synthesis.parts import LARGEST, check
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,9 @@ class Ascent:
 
     rate: float = 0.01
     momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        check(self, rate=(0, LARGEST), momentum=(0, 0.9999))
 
     def over(self, parameters: Tensor) -> Climb:
         return _Climb(self, parameters)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from convscope.synthesis.optimizers.optimizer import Climb, Evaluate
+from convscope.synthesis.parts import LARGEST, check
 
 # The share of what the slope promises that a step must bring (Armijo 1966), and how often it is shortened for that.
 _SUFFICIENT = 1e-4
@@ -29,6 +30,9 @@ class LBFGS:
 
     rate: float = 1.0
     history: int = 20
+
+    def __post_init__(self) -> None:
+        check(self, rate=(0, LARGEST), history=(1, LARGEST))
 
     def over(self, parameters: Tensor) -> Climb:
         return _Climb(self, parameters)

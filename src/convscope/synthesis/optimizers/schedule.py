@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from convscope.synthesis.parts import check
+
 # From how far the climb has come, from 0 to 1, to the rate's factor.
 Schedule = Callable[[float], float]
 
@@ -22,6 +24,9 @@ class Linear:
 
     end: float = 0.0
 
+    def __post_init__(self) -> None:
+        check(self, end=(0, 1))
+
     def __call__(self, done: float) -> float:
         return 1 + (self.end - 1) * done
 
@@ -31,6 +36,9 @@ class Cosine:
     """From the whole rate to `end` of it along half a cosine."""
 
     end: float = 0.0
+
+    def __post_init__(self) -> None:
+        check(self, end=(0, 1))
 
     def __call__(self, done: float) -> float:
         return self.end + (1 - self.end) * (1 + math.cos(math.pi * done)) / 2

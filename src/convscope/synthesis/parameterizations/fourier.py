@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from convscope.synthesis.parameterizations.natural import Shape, colours, frequencies, logit, planes
+from convscope.synthesis.parts import LARGEST, check
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,9 @@ class Fourier:
 
     decay: float = 1.0
     deviation: float = 0.01
+
+    def __post_init__(self) -> None:
+        check(self, decay=(0, 10), deviation=(0, LARGEST))
 
     def start(self, images: Tensor) -> Tensor:
         flat = planes(logit(images)) * 4

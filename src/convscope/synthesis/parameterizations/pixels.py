@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from convscope.errors import ImageError
 from convscope.synthesis.parameterizations.natural import Shape, logit
+from convscope.synthesis.parts import LARGEST, PartError, check
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Pixels:
 
     def __post_init__(self) -> None:
         if self.bound not in ("clip", "sigmoid"):
-            raise ImageError(f"got bound={self.bound!r} for pixels; expected clip or sigmoid")
+            raise PartError(f"got bound={self.bound!r} for pixels; expected clip or sigmoid")
+        check(self, deviation=(0, LARGEST))
 
     def start(self, images: Tensor) -> Tensor:
         return images.clone() if self.bound == "clip" else logit(images)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from convscope.synthesis.parameterizations.natural import Shape, colours, logit, planes
+from convscope.synthesis.parts import LARGEST, check
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,9 @@ class Pyramid:
 
     levels: int = 5
     deviation: float = 0.05
+
+    def __post_init__(self) -> None:
+        check(self, levels=(1, 30), deviation=(0, LARGEST))
 
     def start(self, images: Tensor) -> Tensor:
         level = planes(logit(images))

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from convscope.synthesis.parts import LARGEST, check
+
 
 @dataclass(frozen=True)
 class AlphaNorm:
@@ -14,6 +16,9 @@ class AlphaNorm:
 
     weight: float = 1.0
     alpha: float = 6.0
+
+    def __post_init__(self) -> None:
+        check(self, weight=(0, LARGEST), alpha=(1, 100))
 
     def penalty(self, deviation: Tensor) -> Tensor:
         return self.weight * (2 * deviation).abs().pow(self.alpha).mean(dim=(1, 2, 3))

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from convscope.synthesis.parts import LARGEST, check
+
 
 @dataclass(frozen=True)
 class Blur:
@@ -14,6 +16,9 @@ class Blur:
 
     sigma: float = 1.0
     every: int = 4
+
+    def __post_init__(self) -> None:
+        check(self, sigma=(0, 1000), every=(1, LARGEST))
 
     def adjust(self, deviation: Tensor, gradient: Tensor) -> Tensor:
         return blurred(deviation, self.sigma)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from convscope.synthesis.parts import LARGEST, check
 from convscope.synthesis.regularizers.regularizer import kept
 
 
@@ -16,6 +17,9 @@ class ClipContribution:
 
     share: float = 0.2
     every: int = 1
+
+    def __post_init__(self) -> None:
+        check(self, share=(0, 1), every=(1, LARGEST))
 
     def adjust(self, deviation: Tensor, gradient: Tensor) -> Tensor:
         return kept(deviation, (deviation * gradient).sum(dim=1).abs(), self.share)

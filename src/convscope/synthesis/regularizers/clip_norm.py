@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from convscope.synthesis.parts import LARGEST, check
 from convscope.synthesis.regularizers.regularizer import kept
 
 
@@ -13,6 +14,9 @@ class ClipNorm:
 
     share: float = 0.2
     every: int = 1
+
+    def __post_init__(self) -> None:
+        check(self, share=(0, 1), every=(1, LARGEST))
 
     def adjust(self, deviation: Tensor, gradient: Tensor) -> Tensor:
         return kept(deviation, deviation.norm(dim=1), self.share)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from convscope.synthesis.parts import LARGEST, check
+
 
 @dataclass(frozen=True)
 class Decay:
@@ -11,6 +13,9 @@ class Decay:
 
     rate: float = 1e-4
     every: int = 1
+
+    def __post_init__(self) -> None:
+        check(self, rate=(0, 1), every=(1, LARGEST))
 
     def adjust(self, deviation: Tensor, gradient: Tensor) -> Tensor:
         return deviation * (1 - self.rate)

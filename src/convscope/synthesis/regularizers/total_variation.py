@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convscope.synthesis.parts import LARGEST, check
+
 
 @dataclass(frozen=True)
 class TotalVariation:
@@ -15,6 +17,9 @@ class TotalVariation:
 
     weight: float = 1.0
     beta: float = 2.0
+
+    def __post_init__(self) -> None:
+        check(self, weight=(0, LARGEST), beta=(0.1, 100))
 
     def penalty(self, deviation: Tensor) -> Tensor:
         return self.weight * total_variation(deviation, self.beta)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Generator, Tensor
 
+from convscope.synthesis.parts import check
 from convscope.synthesis.transforms.transform import Size, scaling, shift, uniform
 
 
@@ -16,6 +17,9 @@ class Crop:
 
     low: float = 0.2
     high: float = 0.25
+
+    def __post_init__(self) -> None:
+        check(self, low=(0.01, 1), high=(self.low, 1))
 
     def matrix(self, size: Size, view: Size, draw: Generator) -> Tensor:
         reach = uniform(self.low, self.high, draw) * min(side / seen for side, seen in zip(size, view, strict=True))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from convscope.synthesis.parts import LARGEST, check
 from convscope.synthesis.transforms.transform import Size, shift
 
 
@@ -16,6 +17,9 @@ class Jitter:
     """
 
     pixels: float = 8
+
+    def __post_init__(self) -> None:
+        check(self, pixels=(0, LARGEST))
 
     def matrix(self, size: Size, view: Size, draw: Generator) -> Tensor:
         low = -(int(self.pixels) // 2)
