@@ -83,7 +83,8 @@ def test_numbers_have_bounds(text: str, says: str) -> None:
 def test_bounds_of_other_parts() -> None:
     for text, kinds in (
         ("adam:1e38", OPTIMIZERS), ("lbfgs:1,history=0", OPTIMIZERS), ("linear:2", SCHEDULES),
-        ("scale:1.1,0.9", TRANSFORMS), ("crop:0,0.5", TRANSFORMS), ("jitter:-3", TRANSFORMS), ("pyramid:0", PARAMETERIZATIONS),
+        ("scale:1.1,0.9", TRANSFORMS), ("crop:0,0.5", TRANSFORMS), ("jitter:-3", TRANSFORMS),
+        ("pyramid:0", PARAMETERIZATIONS),
     ):  # fmt: skip
         with pytest.raises(PartError, match="expected"):
             part(text, kinds, "part")
