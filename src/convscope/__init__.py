@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from convscope.synthesis.invert import Inversion, invert
     from convscope.synthesis.maximize import Maximized, maximize
     from convscope.synthesis.quilting import quilting
+    from convscope.synthesis.style import Style, style
     from convscope.synthesis.texture import Texture, texture
     from convscope.synthesis.zoom_dream import zoom_dream
 
@@ -129,6 +130,7 @@ _HOMES = {
     "synthesis.invert": "Inversion invert",
     "synthesis.maximize": "Maximized maximize",
     "synthesis.quilting": "quilting",
+    "synthesis.style": "Style style",
     "synthesis.texture": "Texture texture",
     "synthesis.zoom_dream": "zoom_dream",
 }

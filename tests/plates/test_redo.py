@@ -114,6 +114,16 @@ SMALL: dict[str, Make] = {
         "maximize", net, image, target="blocks.1:3", start="image", grid={"steps": [1, 2], "tv.weight": [0, 1]}
     ),
     "sliding_product": lambda net, image: cs.sliding_product([[1, 0.5, 2], [0, 3, 1]], [[1, -1]], padding=1, at=(1, 2)),
+    "style": lambda net, image: cs.style(
+        net,
+        cs.read_image("coffee", size=64),
+        [cs.read_image("brick", size=40), image],
+        weights=[2, 1],
+        steps=1,
+        masks=[cs.read_image("coffee", size=64)] * 2,
+        dream="blocks.4",
+        start=cs.read_image("chelsea", size=48),
+    ),
     "texture": lambda net, image: cs.texture(
         net, cs.read_image("brick", size=48), depth=2, size=(32, 40), start=cs.read_image("grass", size=40), steps=1
     ),

@@ -24,6 +24,7 @@ from convscope.cli import (
     report,
     scan,
     segment,
+    style,
     texture,
     units,
 )
@@ -74,6 +75,7 @@ app.command()(invert.invert)
 app.command()(identified.identified)
 app.command()(dream.dream)
 app.command()(texture.texture)
+app.command()(style.style)
 app.command()(report.report)
 app.command()(report.demo)
 app.command()(report.redo)

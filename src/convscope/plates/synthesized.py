@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
 
 from torch import Tensor
@@ -12,6 +13,7 @@ from convscope.plates.inversions import inversions
 from convscope.render.result import Pictured
 from convscope.synthesis import invert as of_invert
 from convscope.synthesis import maximize as of_maximize
+from convscope.synthesis import style as of_style
 from convscope.synthesis import texture as of_texture
 from convscope.synthesis.dream import dream
 from convscope.synthesis.efros_leung import efros_leung
@@ -42,6 +44,13 @@ class Maker:
         return list(inspect.signature(self.function).parameters)
 
 
+@wraps(of_style.style)
+def _style(network: Network, content: Tensor, *images: Tensor, masks: int | None = None, **options: Any) -> Pictured:
+    """Styles follow the content, and then so many masks."""
+    styles, regions = images[: len(images) - (masks or 0)], images[len(images) - (masks or 0) :]
+    return of_style.style(network, content, styles, masks=regions or None, **options)
+
+
 METHODS: Mapping[str, Maker] = {
     "dream": Maker(dream, ("guide",)),
     "efros_leung": Maker(efros_leung, ("start", "mask")),
@@ -49,6 +58,7 @@ METHODS: Mapping[str, Maker] = {
     "invert": Maker(of_invert.invert, ("start",), of_invert.PRESETS),
     "maximize": Maker(of_maximize.maximize, ("start",), of_maximize.PRESETS),
     "quilting": Maker(quilting, ("like",)),
+    "style": Maker(_style, ("start",), of_style.PRESETS),
     "texture": Maker(of_texture.texture, ("start",), of_texture.PRESETS),
     "zoom_dream": Maker(zoom_dream, ("guide",)),
 }
