@@ -107,9 +107,14 @@ def matrix_root(matrices: Tensor) -> Tensor:
     tensor([[2., 0.],
             [0., 3.]])
     """
-    values, vectors = torch.linalg.eigh(matrices)
-    root: Tensor = (vectors * values.clamp(min=0).sqrt()[..., None, :]) @ vectors.mT
-    return root
+    values, vectors = _eigen(matrices)
+    return ((vectors * values.clamp(min=0).sqrt()[..., None, :]) @ vectors.mT).to(matrices)
+
+
+def _eigen(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and vectors on the processor and in double precision: in single, LAPACK may fail to converge."""
+    values, vectors = torch.linalg.eigh(matrices.detach().cpu().double())
+    return values, vectors
 
 
 class _TraceOfRoot(torch.autograd.Function):
@@ -121,12 +126,12 @@ class _TraceOfRoot(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, matrices: Tensor) -> Tensor:
-        values, vectors = torch.linalg.eigh(matrices)
+        values, vectors = _eigen(matrices)
         least = _LEAST * values.amax(dim=-1, keepdim=True)
         roots: Tensor = values.clamp(min=0).sqrt()
         inverse = torch.where(values > least, 1 / roots.clamp(min=1e-30), 0)
-        ctx.save_for_backward((vectors * inverse[..., None, :]) @ vectors.mT / 2)
-        return roots.sum(dim=-1)
+        ctx.save_for_backward(((vectors * inverse[..., None, :]) @ vectors.mT / 2).to(matrices))
+        return roots.sum(dim=-1).to(matrices)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
