@@ -50,7 +50,7 @@ def style(
         list[str] | None, typer.Option(help="Where the content takes a style, bright there; one for each style.")
     ] = None,
     dream: Annotated[str | None, typer.Option(help="A layer that is to answer more strongly, too.")] = None,
-    dream_weight: Annotated[float | None, typer.Option(help="Of the dream; by default 1.")] = None,
+    dream_weight: Annotated[float | None, typer.Option(help="Of the dream; by default 3.")] = None,
     start: Annotated[
         str, typer.Option(help="content, style, noise, or a picture to go on from, such as an earlier result.")
     ] = "content",

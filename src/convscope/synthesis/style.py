@@ -72,7 +72,7 @@ def style(
     colour: Colour = "style",
     masks: Sequence[Tensor] | None = None,
     dream: str | None = None,
-    dream_weight: float = 1.0,
+    dream_weight: float = 3.0,
     start: str | Tensor = "content",
     sizes: int | Sequence[int] | None = None,
     preset: str = "fine",
