@@ -147,6 +147,12 @@ def test_each_region_comes_to_have_its_style() -> None:
     assert float(shown[:, 10:].mean()) > 0.7
 
 
+def test_black_and_white_can_be_left() -> None:
+    white, grey = torch.ones(3, 16, 20), torch.full((3, 16, 20), 0.4)
+    result = made(grey, content=white, content_weight=0, preset="adam", steps=15)
+    assert float(result.image.mean()) < 0.95
+
+
 def test_more_weight_more_of_it() -> None:
     results = [made(style_weight=weight, steps=25) for weight in (0.1, 1, 100)]
     styles, contents = ([each.losses[name] for each in results] for name in ("style", "content"))

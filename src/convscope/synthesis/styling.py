@@ -26,6 +26,9 @@ from convscope.synthesis.synthesized import as_files_hold
 Colour = Literal["style", "luminance", "matched"]
 Size = tuple[int, int]
 
+# A sigmoid hardly moves what is black or white: skies would stay as they are.
+_EDGE = 0.05
+
 TERMS = ("content", "style", "tv", "dream")
 
 
@@ -208,7 +211,7 @@ class Styling:
         """The picture `(C, H, W)` after the steps of one scale."""
         channels, rows, columns = picture.shape
         settings = self._settings
-        parameters = settings.parameterization.start(picture[None])
+        parameters = settings.parameterization.start(picture[None].clamp(_EDGE, 1 - _EDGE))
         try:
             climbed = optimize(
                 self._network, objective, parameters, (channels, rows, columns), settings,
