@@ -12,6 +12,7 @@ def gram(activations: Tensor) -> Tensor:
 
     The mean over places of the outer product of the channels with themselves.
 
+    >>> import torch
     >>> gram(torch.ones(1, 2, 3, 3))
     tensor([[[1., 1.],
              [1., 1.]]])
