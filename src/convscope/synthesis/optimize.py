@@ -125,7 +125,8 @@ class _Climb:
             value, total, gradient = self._climbed(leaf)
             if self.step < _REDIRECTED and not _alive(gradient):
                 value, total, gradient = self._climbed(leaf, redirect=True)
-            if not (total.isfinite().all() and gradient.isfinite().all()):
+            # A sum is a number only if all that is summed are.
+            if not (total.sum() + gradient.sum()).isfinite():
                 raise self._failed(
                     "the objective or its gradient is no number any more; take a smaller rate of the optimizer, "
                     "or stronger regularizers"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Generator, Tensor
@@ -39,4 +40,10 @@ class Fourier:
         return colours(flat).sigmoid()
 
     def _scale(self, like: Tensor) -> Tensor:
-        return (frequencies(like.shape[-2], like.shape[-1]) ** -self.decay).to(like)
+        return _scale(like.shape[-2], like.shape[-1], self.decay).to(like)
+
+
+# The same in each of hundreds of steps.
+@lru_cache(maxsize=8)
+def _scale(rows: int, columns: int, decay: float) -> Tensor:
+    return frequencies(rows, columns) ** -decay
