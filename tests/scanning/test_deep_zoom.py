@@ -164,7 +164,7 @@ class _Open:
         page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.goto(path.as_uri(), wait_until="load")
-        page.wait_for_function("document.querySelector('canvas').dataset.scale")
+        page.locator("canvas[data-scale]").wait_for()
         page.wait_for_timeout(300)
 
     @property
