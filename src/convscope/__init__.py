@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from convscope.synthesis.quilting import quilting
     from convscope.synthesis.style import Style, style
     from convscope.synthesis.texture import Texture, texture
+    from convscope.synthesis.train_style import Training, train_style
     from convscope.synthesis.zoom_dream import zoom_dream
 
 # Where each public name lives. They are imported at first use, so that `import convscope` is instant.
@@ -131,6 +132,7 @@ _HOMES = {
     "synthesis.maximize": "Maximized maximize",
     "synthesis.quilting": "quilting",
     "synthesis.style": "Style style",
+    "synthesis.train_style": "Training train_style",
     "synthesis.texture": "Texture texture",
     "synthesis.zoom_dream": "zoom_dream",
 }

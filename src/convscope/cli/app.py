@@ -25,6 +25,7 @@ from convscope.cli import (
     scan,
     segment,
     style,
+    style_train,
     texture,
     units,
 )
@@ -76,6 +77,7 @@ app.command()(identified.identified)
 app.command()(dream.dream)
 app.command()(texture.texture)
 app.command()(style.style)
+app.command()(style_train.style_train)
 app.command()(report.report)
 app.command()(report.demo)
 app.command()(report.redo)
