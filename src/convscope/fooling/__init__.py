@@ -1,0 +1,1 @@
+"""How little changes its mind? Adversarial images, fooling images, linear explanations."""
