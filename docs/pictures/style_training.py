@@ -12,7 +12,6 @@ import torch
 import convscope as cs
 from convscope.image.resize import resize
 from convscope.image.write import to_picture, write_png
-from convscope.progress import Progress
 from convscope.render.curves import Curve, curves
 from convscope.render.grid import grid, stack
 from convscope.synthesis.fast_style.conditional_norm import NORMS
@@ -32,15 +31,11 @@ def main() -> None:
     photograph = resize(cs.read_image(SHOWN, SIDE), (SIDE * 5 // 8, SIDE))
     lines, pictures = [], []
 
-    def told(progress: Progress) -> None:
-        if progress.done % 20 == 0:
-            print(f"{progress.done} of {progress.total}, {progress.seconds:.0f} s", flush=True)
-
     for norm in NORMS:
         with tempfile.TemporaryDirectory() as folder:
             made = train_style(
                 network, {arguments.style: style}, list(LEARNED_ON), Path(folder, "one.safetensors"), norm=norm,
-                width=16, blocks=4, kernel=5, size=128, steps=arguments.steps, rate=2e-3, progress=told,
+                width=16, blocks=4, kernel=5, size=128, steps=arguments.steps, rate=2e-3,
             )  # fmt: skip
         total = made.curves["content"] + 5 * made.curves["style"]
         means = torch.stack([each.mean() for each in total.tensor_split(POINTS)])
@@ -48,7 +43,6 @@ def main() -> None:
         lines.append(Curve(f"{norm} normalization", steps, means))
         with torch.no_grad():
             pictures.append(to_picture(made.network(photograph[None], torch.ones(1, 1))[0]))
-        print(norm, [round(float(each), 3) for each in means])
     chart = curves(lines, x_label="steps", y_label="loss", size=(280, 2 * SIDE), y_range=(0, 6))
     write_png(HERE / "style-norms.png", stack(chart, grid(pictures, labels=list(NORMS), columns=2)))
 
