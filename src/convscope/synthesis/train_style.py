@@ -152,7 +152,9 @@ def train_style(
     rates = part(schedule, SCHEDULES, "schedule")
     source = open_source(photographs)
     settings: dict[str, JSON] = {
-        **asdict(weights), "statistics": known(statistics, STATISTICS, "statistics"), "size": size, "batch": batch,
+        "content_weight": content_weight, "style_weight": style_weight, "tv": tv,
+        "content_layers": dict(weights.content_layers), "style_layers": dict(weights.style_layers),
+        "statistics": known(statistics, STATISTICS, "statistics"), "size": size, "batch": batch,
         "steps": steps, "rate": rate, "schedule": text_of(rates, SCHEDULES), "seed": seed,
         "add_to": None if add_to is None else Path(add_to).name, "network": network.name,
         "weights": network.weights_sha256, "images": [asdict(recall(each)) for each in styles.values()],
