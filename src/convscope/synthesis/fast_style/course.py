@@ -138,7 +138,8 @@ class Course:
     ) -> None:
         then = {**told, "styles": list(network.styles), **network.architecture.parameters()}
         now = {**settings, "styles": list(self.network.styles), **self.network.architecture.parameters()}
-        others = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+        # What it was begun with is told in the end, and is no reason to begin anew.
+        others = [name for name in {**then, **now} if then.get(name) != now.get(name) and name != "version"]
         if others:
             differing = ", ".join(f"{name} {then.get(name)!r} and not {now.get(name)!r}" for name in others)
             raise WeightsError(
