@@ -44,7 +44,7 @@ def log_probabilities(logits: Tensor, head: Head) -> Tensor:
 
 def reread(network: Network, images: Tensor, *, batch: int = 8) -> Tensor:
     """The probabilities `(N, K)` of images, on the processor."""
-    rows = [network.answers(chunk).probabilities.float().cpu() for chunk in images.split(batch)]
+    rows = [network.answers(chunk).probabilities.float().cpu() for chunk in torch.split(images, batch)]
     return torch.cat(rows)
 
 
