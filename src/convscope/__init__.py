@@ -71,11 +71,14 @@ if TYPE_CHECKING:
     from convscope.synthesis.dream import Dream, dream
     from convscope.synthesis.dream_film import dream_film
     from convscope.synthesis.efros_leung import efros_leung
+    from convscope.synthesis.fast_style.loading import load_styles
     from convscope.synthesis.filming import DreamFilm
     from convscope.synthesis.invert import Inversion, invert
     from convscope.synthesis.maximize import Maximized, maximize
     from convscope.synthesis.quilting import quilting
     from convscope.synthesis.style import Style, style
+    from convscope.synthesis.stylize import Stylized, export_onnx, stylize
+    from convscope.synthesis.stylize_film import StylizedFilm, stylize_film
     from convscope.synthesis.texture import Texture, texture
     from convscope.synthesis.train_style import Training, train_style
     from convscope.synthesis.zoom_dream import zoom_dream
@@ -127,11 +130,14 @@ _HOMES = {
     "synthesis.dream": "Dream dream",
     "synthesis.dream_film": "dream_film",
     "synthesis.efros_leung": "efros_leung",
+    "synthesis.fast_style.loading": "load_styles",
     "synthesis.filming": "DreamFilm",
     "synthesis.invert": "Inversion invert",
     "synthesis.maximize": "Maximized maximize",
     "synthesis.quilting": "quilting",
     "synthesis.style": "Style style",
+    "synthesis.stylize": "Stylized export_onnx stylize",
+    "synthesis.stylize_film": "StylizedFilm stylize_film",
     "synthesis.train_style": "Training train_style",
     "synthesis.texture": "Texture texture",
     "synthesis.zoom_dream": "zoom_dream",

@@ -26,6 +26,7 @@ from convscope.cli import (
     segment,
     style,
     style_train,
+    stylize,
     texture,
     units,
 )
@@ -78,6 +79,7 @@ app.command()(dream.dream)
 app.command()(texture.texture)
 app.command()(style.style)
 app.command()(style_train.style_train)
+app.command()(stylize.stylize)
 app.command()(report.report)
 app.command()(report.demo)
 app.command()(report.redo)

@@ -32,7 +32,7 @@ from convscope.image.recipe import Input, Recipe
 from convscope.image.write import read_recipe
 from convscope.network.network import Network
 from convscope.network.zoo.again import harmless, load_again
-from convscope.plates import redo_scans, synthesized
+from convscope.plates import redo_scans, redo_styles, synthesized
 from convscope.plates.explanation import explanation
 from convscope.plates.facets import facets
 from convscope.plates.faithfulness_table import faithfulness_table
@@ -109,7 +109,7 @@ def redo(
         The picture has no recipe, or its network, weights or inputs are not those of the recipe.
     """
     recipe = read_recipe(picture)
-    known = {*METHODS, *redo_scans.METHODS}
+    known = {*METHODS, *redo_scans.METHODS, *redo_styles.METHODS}
     if recipe.method not in known:
         raise RecipeError(f"made by {recipe.method!r}, which can't be redone here; {nearest(recipe.method, known)}")
     threads = torch.get_num_threads()
@@ -134,8 +134,8 @@ def _result(recipe: Recipe, folder: Path, source: str | None, network: str | Non
         options["batch"] = recipe.batch
     beside = options.pop("beside", [])
     networks = []
-    of_scan = recipe.method in redo_scans.METHODS
-    if recipe.network is not None and not of_scan:
+    of_scan, of_styles = recipe.method in redo_scans.METHODS, recipe.method in redo_styles.METHODS
+    if recipe.network is not None and not of_scan and not of_styles:
         names = [network or harmless(recipe.network), *(harmless(each["network"]) for each in beside)]
         checksums = [recipe.weights, *(each["weights"] for each in beside)]
         networks = [
@@ -147,6 +147,9 @@ def _result(recipe: Recipe, folder: Path, source: str | None, network: str | Non
               for given, (_, image) in zip(recipe.inputs, found, strict=True)]  # fmt: skip
     for given, (place, _) in zip(recipe.inputs[1:], found[1:], strict=True):
         options = {name: _with_place(value, str(given.name), place) for name, value in options.items()}
+    if of_styles:
+        styles = redo_styles.find_styles(recipe, folder, [each for each in (weights, network) if each is not None])
+        return redo_styles.METHODS[recipe.method](styles, images, options)
     if of_scan:
         del options["scan"]
         scan = redo_scans.find_scan(recipe, folder, source, network, weights)

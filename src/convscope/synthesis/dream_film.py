@@ -1,21 +1,17 @@
 """Films dreamt frame by frame, what was dreamt carried over from each to the next."""
 
-import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from torch import Generator, Tensor
 
 from convscope.errors import ImageError
 from convscope.image.film import Film, open_film
-from convscope.image.film.read import pictures_in
-from convscope.image.recipe import JSON, Input, Recipe
+from convscope.image.recipe import JSON, Recipe
 from convscope.network.network import Network
 from convscope.progress import Watcher
 from convscope.synthesis.dreaming import Dreaming, Wanted, dream_objective, manner_for
-from convscope.synthesis.filming import DreamFilm, Place, check_filmed, filmed
+from convscope.synthesis.filming import DreamFilm, Place, check_filmed, filmed, input_of, length_of
 
 
 def dream_film(
@@ -78,7 +74,7 @@ def dream_film(
     3
     """
     opened = film if isinstance(film, Film) else open_film(film)
-    total = _length(opened) if frames is None else min(frames, _length(opened))
+    total = length_of(opened) if frames is None else min(frames, length_of(opened))
     check_filmed(network, total)
     if not 0 <= keep <= 1:
         raise ImageError(f"got keep={keep}, expected 0 (none of what was dreamt) to 1 (all of it)")
@@ -91,7 +87,7 @@ def dream_film(
         "target": texts, "guide": None if guide is None else "image", "keep": keep, "frames_per_second": speed,
         **manner.parameters(),
     }  # fmt: skip
-    own = _input(opened)
+    own = input_of(opened)
 
     def recipe_of(number: int) -> Recipe:
         made = network.recipe(
@@ -124,17 +120,3 @@ class _Following:
         frame = frame.mean(dim=0, keepdim=True) if self._channels == 1 else frame
         before, self._before = self._before, frame
         return frame if last is None or before is None else (frame + self._keep * (last - before)).clamp(0, 1)
-
-
-def _length(film: Film) -> int:
-    """How many frames it has; where no header tells, by decoding them."""
-    return film.frames if film.frames is not None else sum(1 for _ in film)
-
-
-def _input(film: Film) -> Input:
-    """The film as an input: by its file's checksum, or that of all files of a folder."""
-    path = Path(film.path)
-    digest = hashlib.sha256()
-    for file in pictures_in(path) if path.is_dir() else [path]:
-        digest.update(Path(file).read_bytes())
-    return Input(Path(os.path.abspath(path)).name, digest.hexdigest())

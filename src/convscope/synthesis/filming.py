@@ -5,6 +5,7 @@ Each begins from the last as its file holds it, in steps of 1/255, so that a fil
 the same to the pixel as one that was not.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,9 +17,10 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from convscope.errors import ImageError, RecipeError
-from convscope.image.film import film_writer
+from convscope.image.film import Film, film_writer
+from convscope.image.film.read import pictures_in
 from convscope.image.read import read_image
-from convscope.image.recipe import Recipe
+from convscope.image.recipe import Input, Recipe
 from convscope.image.write import read_recipe, to_picture, write_png
 from convscope.network.network import Network
 from convscope.progress import Steps, Watcher
@@ -71,7 +73,7 @@ def filmed(
         `out` can't be written, or what is there are frames of something else.
     """
     last: Tensor | None = None
-    with _kept(out, frames_per_second, recipe_of, frames, dreaming.channels) as kept, torch.inference_mode(False):
+    with frames_kept(out, frames_per_second, recipe_of, frames, dreaming.channels) as kept, torch.inference_mode(False):
         there = kept.count()
         steps = Steps((frames - there) * dreaming.steps, progress)
         for number in range(1, frames + 1):
@@ -93,8 +95,22 @@ def check_filmed(network: Network, frames: int) -> None:
         raise ImageError(f"got a network of {network.channels} channels; films are grey or have three colours")
 
 
+def length_of(film: Film) -> int:
+    """How many frames it has; where no header tells, by decoding them."""
+    return film.frames if film.frames is not None else sum(1 for _ in film)
+
+
+def input_of(film: Film) -> Input:
+    """The film as an input: by its file's checksum, or that of all files of a folder."""
+    path = Path(film.path)
+    digest = hashlib.sha256()
+    for file in pictures_in(path) if path.is_dir() else [path]:
+        digest.update(Path(file).read_bytes())
+    return Input(Path(os.path.abspath(path)).name, digest.hexdigest())
+
+
 @dataclass(frozen=True)
-class _Kept:
+class Kept:
     """Where frames are kept: in a folder, and from there in a film; or nowhere."""
 
     folder: Path | None
@@ -149,16 +165,16 @@ class _Kept:
 
 
 @contextmanager
-def _kept(
+def frames_kept(
     out: Place | None, frames_per_second: float, recipe_of: RecipeOf, frames: int, channels: int
-) -> Iterator[_Kept]:
+) -> Iterator[Kept]:
     """Frames in the folder `out`, or for a film in a folder beside it, which goes when the film is whole."""
     place = None if out is None else Path(out)
     if place is None or not place.suffix or place.is_dir():
-        yield _Kept(place, None, recipe_of, frames, channels)
+        yield Kept(place, None, recipe_of, frames, channels)
         return
     folder = place.with_name(f"{place.stem}-frames")
     with film_writer(place, frames_per_second=frames_per_second, recipe=recipe_of(frames)) as write:
-        kept = _Kept(folder, write, recipe_of, frames, channels)
+        kept = Kept(folder, write, recipe_of, frames, channels)
         yield kept
     kept.remove()
