@@ -68,6 +68,14 @@ def test_the_trade_off_and_a_preview() -> None:
         (["coffee", "brick", *LITE, "--style-layer", "nought"], "no layer 'nought'"),
         (["coffee", "brick", *LITE, "--mask", "brick"], "expected the content's size"),
         (["coffee", "nowhere.jpg", *LITE], "nowhere.jpg"),
+        (["nowhere.jpg", "brick", *LITE], "nowhere.jpg"),
+        (["coffee", "brick", *LITE, "--mask", "nowhere.png"], "nowhere.png"),
+        (["coffee", "brick", *LITE, "--start", "nowhere.png"], "nowhere.png"),
+        (["coffee", "brick", *LITE, "-w", "0"], "expected none below 0"),
+        (["coffee", "brick", *LITE, "-w", "nan"], "expected none below 0"),
+        (["coffee", "brick", *LITE, "--tile", "16"], "got tile=16, expected at least"),
+        (["coffee", "brick", *LITE, "--tile", "16", "--smooth"], "leave tile out, or smoothing"),
+        (["coffee", "brick", *LITE, "-o", "one.jpg"], "name it .png"),
         (["coffee", "brick"], "convscope fetch vgg16-hed"),
     ],
 )
@@ -76,6 +84,26 @@ def test_bad_input_is_one_clear_error(arguments: list[str], says: str) -> None:
     assert isinstance(result.exception, ConvscopeError)
     assert says in str(result.exception)
     assert not list(Path().iterdir())
+
+
+def test_a_style_that_is_no_picture(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a picture")
+    result = run("coffee", "notes.txt", *LITE)
+    assert isinstance(result.exception, ConvscopeError)
+    assert "notes.txt" in str(result.exception)
+
+
+def test_smoothing_and_windows_are_in_the_recipe() -> None:
+    layers = ["--style-layer", "blocks.0", "--style-layer", "blocks.2", "--content-layer", "blocks.2"]
+    large = [*LITE[:2], "--size", "260", "--sizes", "260", "--steps", "1", "--tile", "228"]
+    result = run("coffee", "brick", *large, *layers, "-o", "one.png")
+    assert result.exit_code == 0, result.output
+    result = run("coffee", "brick", *LITE, "--smooth", "-o", "two.png")
+    assert result.exit_code == 0, result.output
+    told = [read_recipe(f"{name}.png").parameters for name in ("one", "two")]
+    assert [(each["tile"], each["smoothing"]) for each in told] == [(228, False), (None, True)]
+    assert cs.redo("one.png", "again.png") == ()
+    assert Path("again.png").read_bytes() == Path("one.png").read_bytes()
 
 
 def test_a_style_is_needed() -> None:

@@ -18,7 +18,7 @@ from convscope.synthesis.objectives import gram
 from convscope.synthesis.objectives.statistics import STATISTICS, weighted_gram
 from convscope.synthesis.style import PRESETS, Style, style
 from convscope.synthesis.style_options import layer_weights, scale_sizes
-from convscope.synthesis.styling import at_layer
+from convscope.synthesis.style_loss import at_layer
 
 LAYERS = {"content_layers": "4", "style_layers": ["0", "4"]}
 
@@ -114,7 +114,7 @@ def test_it_is_nearer_to_the_style_than_the_content_was_and_to_the_content_than_
     [
         {"content_weight": 5}, {"style_weight": 2}, {"tv": 50}, {"content_layers": "0"}, {"style_layers": ["0"]},
         {"style_layers": {"0": 3, "4": 1}}, {"style_scale": 0.6}, {"colour": "luminance"}, {"colour": "matched"},
-        {"dream": "4"}, {"start": "style"}, {"start": "noise"}, {"start": image(5)}, {"sizes": [20]},
+        {"dream": "4"}, {"smoothing": True}, {"start": "style"}, {"start": "noise"}, {"start": image(5)}, {"sizes": [20]},
         {"preset": "adam"}, {"parameterization": "pixels"}, {"optimizer": "lbfgs:0.5"}, {"schedule": "linear"},
         {"steps": 5},
         *({"statistics": name} for name in STATISTICS if name != "gram"),
@@ -242,6 +242,10 @@ def test_the_usual_layers(lite0: cs.Network) -> None:
         ({"styles": []}, "got no style"),
         ({"styles": [NIGHT, SCREAM], "weights": [1]}, "got 1 weights for 2 styles"),
         ({"weights": [-1]}, "expected none below 0"),
+        ({"weights": [math.nan]}, "expected none below 0"),
+        ({"weights": []}, "got 0 weights for 1 styles"),
+        ({"tile": 2}, "got tile=2, expected at least"),
+        ({"style_layers": {"0": -1}}, "expected none below 0"),
         ({"styles": [NIGHT, SCREAM], "masks": MASKS[:1]}, "got 1 masks for 2 styles"),
         ({"masks": [LEFT[:, :5]]}, "expected the content's size, 16 × 20"),
         ({"masks": [LEFT * 0]}, "some of them above 0"),

@@ -51,6 +51,15 @@ def style(
     ] = None,
     dream: Annotated[str | None, typer.Option(help="A layer that is to answer more strongly, too.")] = None,
     dream_weight: Annotated[float | None, typer.Option(help="Of the dream; by default 3.")] = None,
+    smooth: Annotated[
+        bool, typer.Option("--smooth", help="Compare features after a softmax; for networks with residual connections.")
+    ] = False,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Side of windows that larger pictures are seen through; by default where they need it."
+        ),
+    ] = None,
     start: Annotated[
         str, typer.Option(help="content, style, noise, or a picture to go on from, such as an earlier result.")
     ] = "content",
@@ -90,7 +99,8 @@ def style(
         "weights": weight, "content_weight": content_weight, "style_weight": style_weight, "tv": tv,
         "content_layers": split(content_layer), "style_layers": split(style_layer), "statistics": statistics,
         "pooling": pooling, "style_scale": style_scale, "colour": colour, "masks": len(mask) if mask else None,
-        "dream": dream, "dream_weight": dream_weight, "start": start if start in STARTS else "image",
+        "dream": dream, "dream_weight": dream_weight, "smoothing": smooth or None, "tile": tile,
+        "start": start if start in STARTS else "image",
         "sizes": _sides(sizes), "preset": preset, "steps": steps, "parameterization": parameterization,
         "optimizer": optimizer, "schedule": schedule, "seed": seed,
     }  # fmt: skip

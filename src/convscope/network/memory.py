@@ -46,15 +46,28 @@ def bytes_free(device: torch.device) -> int | None:
     return min((each for each in (_system_free(), _group_free()) if each is not None), default=None)
 
 
-def check_memory(network: Network, shape: tuple[int, int, int], count: int, *, layers: tuple[str, ...] = ()) -> None:
-    """Raise NetworkError where passes over `count` images of `shape` would need more memory than is free."""
-    needed = bytes_needed(network, shape, max(count, _TRACED), layers=layers)
+def check_memory(
+    network: Network,
+    shape: tuple[int, int, int],
+    count: int,
+    *,
+    layers: tuple[str, ...] = (),
+    beside: int = 0,
+    window: tuple[int, int] | None = None,
+) -> None:
+    """Raise NetworkError where passes over `count` images of `shape` would need more memory than is free.
+
+    `beside` are bytes that are held all along, such as an optimizer's; `window` is what a pass sees of larger images.
+    """
+    seen = (shape[0], *(window or shape[1:]))
+    passes = bytes_needed(network, seen, max(count, _TRACED), layers=layers)
     free = bytes_free(network.device)
-    if free is not None and needed > _SHARE * free:
+    if free is not None and passes + beside > _SHARE * free:
         rows, columns = shape[1:]
-        smaller = math.sqrt(_SHARE * free / needed)
+        fixed, growing = (0, passes + beside) if window is None else (passes, beside)
+        smaller = math.sqrt(max(_SHARE * free - fixed, 0) / growing) if growing else 0
         raise NetworkError(
-            f"{count} of {rows} × {columns} through {network.name} need about {_gibibytes(needed)} and "
+            f"{count} of {rows} × {columns} through {network.name} need about {_gibibytes(passes + beside)} and "
             f"{_gibibytes(free)} are free; take fewer at once, or at most {int(rows * smaller)} × "
             f"{int(columns * smaller)}"
         )

@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from convscope.errors import StepFailed, TargetError
+from convscope.network.answers import Answers
 from convscope.network.differentiable import Differentiable
 from convscope.network.memory import check_memory
 from convscope.network.network import Network
@@ -86,8 +87,9 @@ class _Climb:
         self.step = 0
         self.values: list[Tensor] = []
         self.good = self.gradient = self.value = parameters.new_empty(0)
-        needed = () if objective.whole else objective.layers
-        check_memory(network, self.view, len(parameters), layers=needed)
+        if objective.asks:
+            needed = () if objective.whole else objective.layers
+            check_memory(network, self.view, len(parameters), layers=needed)
 
     def run(self, steps: Steps) -> Climbed:
         climb = self.settings.optimizer.over(self.parameters)
@@ -141,8 +143,7 @@ class _Climb:
         mean = images.new_zeros(len(images))
         for _ in range(self.settings.views):
             seen = transformed(images, self.settings.transforms, self.draws, self.view[1:])
-            run = self._network_for(tuple(seen.shape[1:]))
-            value = self.objective.value(Seen(seen, run(seen, redirect=redirect))) / self.settings.views
+            value = self.objective.value(Seen(seen, self._answers(seen, redirect))) / self.settings.views
             if value.shape != (len(images),):
                 raise TargetError(f"an objective gave shape {tuple(value.shape)}, expected one number an image, (N,)")
             if not value.requires_grad:
@@ -150,6 +151,12 @@ class _Climb:
             total, mean = total + value, mean + value.detach()
         (gradient,) = torch.autograd.grad(total.sum(), images)
         return mean, total.detach(), gradient
+
+    def _answers(self, seen: Tensor, redirect: bool) -> Answers:
+        """What the network answers, if it is asked."""
+        if not self.objective.asks:
+            return Answers(None, {}, self.network.reader, len(seen))
+        return self._network_for(tuple(seen.shape[1:]))(seen, redirect=redirect)
 
     def _network_for(self, shape: tuple[int, ...]) -> Differentiable:
         if shape not in self.networks:

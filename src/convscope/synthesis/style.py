@@ -1,5 +1,6 @@
 """Style: a picture's things in the manner of another, by what a network's features say of both."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -9,13 +10,13 @@ from torch import Tensor
 
 from convscope.image.recipe import JSON
 from convscope.network.average_pooling import AveragePooled
-from convscope.network.memory import check_memory
 from convscope.network.network import Network
 from convscope.progress import Watcher
 from convscope.synthesis.objectives.statistics import STATISTICS
 from convscope.synthesis.optimizers import Optimizer, Schedule
 from convscope.synthesis.parameterizations import Parameterization
 from convscope.synthesis.settings import chosen
+from convscope.synthesis.style_loss import Colour, Curve, Plan
 from convscope.synthesis.style_options import (
     LayersLike,
     check_images,
@@ -26,8 +27,9 @@ from convscope.synthesis.style_options import (
     scale_sizes,
     shares,
 )
-from convscope.synthesis.styling import Colour, Curve, Plan, Styling, sized
+from convscope.synthesis.styling import Styling, sized
 from convscope.synthesis.synthesized import Synthesized
+from convscope.synthesis.windowed_style import windows_for
 
 Pooling = Literal["max", "average"]
 
@@ -73,6 +75,8 @@ def style(
     masks: Sequence[Tensor] | None = None,
     dream: str | None = None,
     dream_weight: float = 3.0,
+    smoothing: bool = False,
+    tile: int | None = None,
     start: str | Tensor = "content",
     sizes: int | Sequence[int] | None = None,
     preset: str = "fine",
@@ -119,6 +123,12 @@ def style(
         Statistics are then taken of each region by itself; borders may be soft.
     dream, dream_weight
         A layer that is to answer more strongly, too: the weight times the logarithm of its energy is subtracted.
+    smoothing
+        Features are compared after a softmax over each layer (see `objectives.smoothing`); for networks with residual
+        connections.
+    tile
+        Side in pixels of windows, through which larger pictures are seen: the same loss and gradient in less memory and
+        more time. By default such that a window needs 1 GiB, where the whole would need more than 2.
     start
         "content", "style" (the first), "noise", or an image, such as an earlier result.
     sizes
@@ -155,18 +165,21 @@ def style(
         statistics=known(statistics, STATISTICS, "statistics"),
         style_scale=style_scale,
         colour=known_colour(network, colour),
+        smoothing=smoothing,
     )  # fmt: skip
     options = {"parameterization": parameterization, "optimizer": optimizer, "schedule": schedule, "steps": steps}
     settings = chosen(PRESETS, preset, options)
     looked = AveragePooled(network) if known(pooling, get_args(Pooling), "pooling") == "average" else network
     scales = scale_sizes(content, sizes, finest_only=not isinstance(start, str))
     regions = None if masks is None else region_masks(masks, content, len(given))
-    for rows, columns in [max(scales), *(sized(each, style_scale) for each in given)]:
-        check_memory(looked, (network.channels, rows, columns), 1, layers=plan.layers)
+    finest = max(scales, key=math.prod)
+    shown = [sized(each, style_scale * max(finest) / max(content.shape[-2:])) for each in given]
+    windows = windows_for(looked, plan, settings, finest, shown, tile)
     with torch.inference_mode(False):
-        made = Styling(looked, plan, settings, content, given, regions).run(start, scales, seed, progress)
+        made = Styling(looked, plan, settings, content, given, regions, windows).run(start, scales, seed, progress)
     told: dict[str, JSON] = {
-        **plan.parameters(), "pooling": pooling, "masks": None if masks is None else len(masks),
+        **plan.parameters(), "pooling": pooling, "tile": None if windows is None else windows.tile,
+        "masks": None if masks is None else len(masks),
         "start": start if isinstance(start, str) else "image", "sizes": [max(each) for each in scales],
         **{name: value for name, value in settings.parameters().items() if name in options},
     }  # fmt: skip

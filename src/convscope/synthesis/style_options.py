@@ -11,7 +11,8 @@ from convscope.errors import ImageError, LayerError, nearest
 from convscope.image.check import check_image
 from convscope.network.network import Network
 from convscope.network.stages import stage_ends
-from convscope.synthesis.styling import Colour, Size, sized
+from convscope.synthesis.style_loss import Colour, Size
+from convscope.synthesis.styling import sized
 
 LayersLike = str | Sequence[str] | Mapping[str, float]
 Word = TypeVar("Word", bound=str)

@@ -1,46 +1,28 @@
-"""Styling: what a picture works towards at each scale, content by features and style by statistics, and its way."""
+"""Styling: a picture's way to what it works towards, through all scales."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from convscope.errors import ImageError, Stopped
-from convscope.image.recipe import JSON
 from convscope.image.resize import resize
 from convscope.network.network import Network
 from convscope.progress import Progress, Steps, Watcher
 from convscope.synthesis.colour_kept import like_luminance, luminance, with_chroma_of, with_colours_of
-from convscope.synthesis.objectives import Objective, Seen, measured, relative_error
-from convscope.synthesis.objectives.statistics import STATISTICS, Distance
+from convscope.synthesis.exact_windows import ExactWindows
+from convscope.synthesis.objectives import Objective
 from convscope.synthesis.optimize import optimize
-from convscope.synthesis.regularizers.total_variation import total_variation
 from convscope.synthesis.settings import Settings
 from convscope.synthesis.start import draws
+from convscope.synthesis.style_loss import TERMS, Curve, Plan, Size, StyleLoss
 from convscope.synthesis.synthesized import as_files_hold
-
-Colour = Literal["style", "luminance", "matched"]
-Size = tuple[int, int]
+from convscope.synthesis.windowed_style import WindowedStyleLoss
 
 # A sigmoid hardly moves what is black or white: skies would stay as they are.
 _EDGE = 0.05
-
-TERMS = ("content", "style", "tv", "dream")
-
-
-@dataclass(frozen=True)
-class Curve:
-    """The terms of the loss at each step at one scale, without their weights, `(steps,)` each; `size` is (H, W)."""
-
-    size: Size
-    content: Tensor
-    style: Tensor
-    tv: Tensor
-    dream: Tensor
 
 
 @dataclass(frozen=True)
@@ -52,125 +34,8 @@ class Styled:
     losses: Mapping[str, float]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What counts, and how much: weights by layer and by style, each lot adding up to 1, and of the terms."""
-
-    content_layers: Mapping[str, float]
-    style_layers: Mapping[str, float]
-    weights: tuple[float, ...]
-    content_weight: float
-    style_weight: float
-    tv: float
-    dream: str | None
-    dream_weight: float
-    statistics: str
-    style_scale: float
-    colour: Colour
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """All that are looked at."""
-        return tuple(dict.fromkeys([*self.held, *self.style_layers]))
-
-    @property
-    def held(self) -> tuple[str, ...]:
-        """Those of which the content's features themselves are held, not statistics only."""
-        return (*self.content_layers, *([] if self.dream is None else [self.dream]))
-
-    @property
-    def term_weights(self) -> dict[str, float]:
-        """What each term is multiplied by in the loss."""
-        dream = 0.0 if self.dream is None else -self.dream_weight
-        return dict(zip(TERMS, (self.content_weight, self.style_weight, self.tv, dream), strict=True))
-
-    def loss(self, curve: Curve) -> Tensor:
-        """The weighted sum of the terms at each step, `(steps,)`."""
-        return torch.stack([weight * getattr(curve, name) for name, weight in self.term_weights.items()]).sum(dim=0)
-
-    def parameters(self) -> dict[str, JSON]:
-        """As keyword arguments of `style` that make the same plan again."""
-        return {**asdict(self), "weights": list(self.weights)}
-
-
-@dataclass(frozen=True)
-class _Region:
-    """Of one style: its share of the style term, how far features of each layer are from it, and where that counts."""
-
-    share: float
-    distances: Mapping[str, Distance]
-    places: Mapping[str, Tensor | None]
-
-
-class StyleLoss:
-    """The loss of images at one scale, and its terms at the images that were seen last.
-
-    `masks` `(styles, H, W)` say where the content takes which style.
-    """
-
-    def __init__(
-        self, network: Network, plan: Plan, content: Tensor, styles: Sequence[Tensor], masks: Tensor | None
-    ) -> None:
-        self._plan = plan
-        answered = network.capture(content, plan.layers)
-        self._content = {name: each for name, each in answered.items() if name in plan.held}
-        shares = plan.weights if masks is None else _shares(plan.weights, masks)
-        counted = [index for index, share in enumerate(shares) if share > 0]
-        self._regions = [
-            _Region(
-                shares[index],
-                self._distances(network, styles[index]),
-                self._places(answered, None if masks is None else masks[index]),
-            )
-            for index in counted
-        ]
-        self.terms: dict[str, float] = {}
-
-    def objective(self) -> Objective:
-        """The loss as something to become large."""
-        return Objective("style", self._value, self._plan.layers)
-
-    def _value(self, seen: Seen) -> Tensor:
-        terms = {"content": self._of_content(seen), "style": self._of_style(seen), "tv": total_variation(seen.images)}
-        if self._plan.dream is not None:
-            terms["dream"] = self._of_dream(seen, self._plan.dream)
-        self.terms = {name: float(term.detach()) for name, term in terms.items()}
-        weights = self._plan.term_weights
-        return -sum((weights[name] * term for name, term in terms.items()), start=seen.images.new_zeros(1))
-
-    def _of_content(self, seen: Seen) -> Tensor:
-        """Σ weight · ‖a − a₀‖² / ‖a₀‖² over layers."""
-        errors = (
-            weight * relative_error(seen.layer(name), self._content[name])
-            for name, weight in self._plan.content_layers.items()
-        )
-        return sum(errors, start=seen.images.new_zeros(1))
-
-    def _of_style(self, seen: Seen) -> Tensor:
-        """Σ weight · distance over styles and layers."""
-        distances = (
-            region.share * weight * region.distances[name](seen.layer(name), region.places[name])
-            for region in self._regions
-            for name, weight in self._plan.style_layers.items()
-        )
-        return sum(distances, start=seen.images.new_zeros(1))
-
-    def _of_dream(self, seen: Seen, layer: str) -> Tensor:
-        """The log of a layer's energy in units of the content's: it goes on rising, but ever more slowly."""
-        energy, own = (each.square().mean().clamp(min=1e-12) for each in (seen.layer(layer), self._content[layer]))
-        return (energy / own).log()[None]
-
-    def _distances(self, network: Network, style: Tensor) -> dict[str, Distance]:
-        features = network.capture(style, tuple(self._plan.style_layers))
-        return {name: STATISTICS[self._plan.statistics](each[None]) for name, each in features.items()}
-
-    def _places(self, answered: Mapping[str, Tensor], mask: Tensor | None) -> dict[str, Tensor | None]:
-        """A mask at the size of each layer, soft where it has an edge."""
-        return {name: None if mask is None else at_layer(mask, answered[name]) for name in self._plan.style_layers}
-
-
 class Styling:
-    """One picture on its way through all scales."""
+    """One picture on its way through all scales; `windows` are what is larger than they are seen through."""
 
     def __init__(
         self,
@@ -180,8 +45,10 @@ class Styling:
         content: Tensor,
         styles: Sequence[Tensor],
         masks: Tensor | None,
+        windows: ExactWindows | None = None,
     ) -> None:
         self._network, self._plan, self._settings, self._masks = network, plan, settings, masks
+        self._windows = windows
         self._content, *self._styles = (each.to(network.device, network.dtype) for each in (content, *styles))
 
     def run(self, start: str | Tensor, scales: Sequence[Size], seed: int, watcher: Watcher | None) -> Styled:
@@ -199,13 +66,20 @@ class Styling:
             rows.clear()
             picture = scaled(picture, size)
             content, styles = as_seen(self._plan, self._content, self._styles, size)
-            loss = StyleLoss(self._network, self._plan, content, styles, self._masks)
+            loss = self._loss(content, styles)
             picture = self._climbed(picture, loss.objective(), seed, steps)
             curves.append(Curve(size, *(torch.tensor([row.get(name, 0.0) for row in rows]) for name in TERMS)))
         finished = as_files_hold(self._finished(picture[None]))
         shown = luminance(finished) if self._plan.colour == "luminance" else finished
-        measured(self._network, loss.objective(), shown)
+        loss.measure(shown)
         return Styled(finished.cpu(), tuple(curves), loss.terms)
+
+    def _loss(self, content: Tensor, styles: Sequence[Tensor]) -> StyleLoss | WindowedStyleLoss:
+        """What the picture works towards at a scale."""
+        largest = max(side for each in (content, *styles) for side in each.shape[-2:])
+        if self._windows is None or largest <= self._windows.tile:
+            return StyleLoss(self._network, self._plan, content, styles, self._masks)
+        return WindowedStyleLoss(self._windows, self._plan, content, styles, self._masks)
 
     def _climbed(self, picture: Tensor, objective: Objective, seed: int, steps: Steps) -> Tensor:
         """The picture `(C, H, W)` after the steps of one scale."""
@@ -241,16 +115,6 @@ class Styling:
         return with_chroma_of(scaled(self._content, (images.shape[-2], images.shape[-1])), images)
 
 
-def at_layer(mask: Tensor, features: Tensor) -> Tensor:
-    """A mask `(H, W)` at the size of features `(C, h, w)`: of what each place covers, the share that counts.
-
-    >>> at_layer(torch.tensor([[1.0, 1.0, 1.0, 0.0]]), torch.zeros(8, 1, 2))
-    tensor([[1.0000, 0.5000]])
-    """
-    size = (features.shape[-2], features.shape[-1])
-    return F.interpolate(mask[None, None].to(features), size, mode="area")[0, 0]
-
-
 def as_seen(plan: Plan, content: Tensor, styles: Sequence[Tensor], size: Size) -> tuple[Tensor, list[Tensor]]:
     """Content and styles as the network sees them at a scale: of its size, and with the colours that count.
 
@@ -277,10 +141,3 @@ def sized(image: Tensor, factor: float) -> Size:
         raise ImageError(f"got a scale of {factor}, expected more than 0")
     rows, columns = (max(1, round(side * factor)) for side in image.shape[-2:])
     return rows, columns
-
-
-def _shares(weights: Sequence[float], masks: Tensor) -> list[float]:
-    """Weights times the areas of their regions, adding up to 1: so a place counts alike in a large one and a small."""
-    areas = torch.tensor(weights) * masks.mean(dim=(1, 2)).cpu()
-    shares: list[float] = (areas / areas.sum()).tolist()
-    return shares

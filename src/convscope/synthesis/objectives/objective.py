@@ -44,6 +44,11 @@ class Objective:
     layers: tuple[str, ...] = ()
     whole: bool = False
 
+    @property
+    def asks(self) -> bool:
+        """Whether it reads anything of what the network answers, and not the images alone."""
+        return self.whole or bool(self.layers)
+
     def __add__(self, other: "Objective") -> "Objective":
         return self._joined(other, " + ", lambda seen: self.value(seen) + other.value(seen))
 

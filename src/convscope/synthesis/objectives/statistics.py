@@ -6,6 +6,7 @@ about 1 for features of nothing.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,71 +15,78 @@ from torch import Tensor
 from convscope.synthesis.objectives.gram import gram
 
 Distance = Callable[[Tensor, Tensor | None], Tensor]
+Described = tuple[Tensor, ...]
+"""Means, matrices, … of features, `(N, …)` each."""
 
 # Of the greatest eigenvalue: smaller ones are rounding, and have no roots to speak of.
 _LEAST = 1e-6
 
 
-def by_gram(style: Tensor) -> Distance:
+@dataclass(frozen=True)
+class Statistic:
+    """What is read off features with weights, and how far this is from a style's, `(N,)`."""
+
+    described: Callable[[Tensor, Tensor | None], Described]
+    compared: Callable[[Described], Callable[[Described], Tensor]]
+
+    def __call__(self, style: Tensor) -> Distance:
+        """How far features are from those of a style `(1, C, h, w)`."""
+        distance = self.compared(self.described(style, None))
+        return lambda features, weights: distance(self.described(features, weights))
+
+
+def by_gram(style: Described) -> Callable[[Described], Tensor]:
     """‖G − G₀‖² / ‖G₀‖², G = Σ w f fᵀ / Σ w (Gatys, Ecker and Bethge 2016)."""
-    wanted = gram(style)
+    (wanted,) = style
     scale = _scale(wanted)
 
-    def distance(features: Tensor, weights: Tensor | None) -> Tensor:
-        return (weighted_gram(features, weights) - wanted).square().sum(dim=(1, 2)) / scale
+    def distance(found: Described) -> Tensor:
+        return (found[0] - wanted).square().sum(dim=(1, 2)) / scale
 
     return distance
 
 
-def by_moments(style: Tensor) -> Distance:
+def by_moments(style: Described) -> Callable[[Described], Tensor]:
     """(‖μ − μ₀‖² + ‖σ − σ₀‖²) / (‖μ₀‖² + ‖σ₀‖²), each channel by itself (Li et al. 2017; Huang and Belongie 2017)."""
-    wanted = torch.stack(_moments(style, None))
+    wanted = torch.stack(style)
     scale = _scale(wanted)
 
-    def distance(features: Tensor, weights: Tensor | None) -> Tensor:
-        return (torch.stack(_moments(features, weights)) - wanted).square().sum(dim=(0, 2)) / scale
+    def distance(found: Described) -> Tensor:
+        return (torch.stack(found) - wanted).square().sum(dim=(0, 2)) / scale
 
     return distance
 
 
-def by_covariance(style: Tensor) -> Distance:
+def by_covariance(style: Described) -> Callable[[Described], Tensor]:
     """‖Σ − Σ₀‖² / ‖G₀‖² + ‖μ − μ₀‖² / tr G₀: the Gram matrix in its two parts, each compared by itself."""
-    wanted_mean, wanted = gaussian(style)
-    whole = gram(style)
+    wanted_mean, wanted = style
+    whole = _gram_of(style)
 
-    def distance(features: Tensor, weights: Tensor | None) -> Tensor:
-        mean, covariance = gaussian(features, weights)
+    def distance(found: Described) -> Tensor:
+        mean, covariance = found
         spread = (covariance - wanted).square().sum(dim=(1, 2)) / _scale(whole)
         return spread + (mean - wanted_mean).square().sum(dim=1) / _trace(whole).clamp(min=1e-12)
 
     return distance
 
 
-def by_wasserstein(style: Tensor) -> Distance:
+def by_wasserstein(style: Described) -> Callable[[Described], Tensor]:
     """(‖μ − μ₀‖² + tr(Σ + Σ₀ − 2 (Σ₀^½ Σ Σ₀^½)^½)) / tr G₀.
 
     The numerator is the square of the Wasserstein-2 distance of the Gaussians with the features' means and
     covariances: how far, in squares, one lot of features must be moved to be the other (Dowson and Landau 1982).
     """
-    wanted_mean, wanted = gaussian(style)
+    wanted_mean, wanted = style
     root = matrix_root(wanted)
-    total = _trace(gram(style)).clamp(min=1e-12)
+    total = _trace(_gram_of(style)).clamp(min=1e-12)
 
-    def distance(features: Tensor, weights: Tensor | None) -> Tensor:
-        mean, covariance = gaussian(features, weights)
+    def distance(found: Described) -> Tensor:
+        mean, covariance = found
         common: Tensor = _TraceOfRoot.apply(root @ covariance @ root)  # type: ignore[no-untyped-call]
         spread = _trace(covariance) + _trace(wanted) - 2 * common
         return ((mean - wanted_mean).square().sum(dim=1) + spread) / total
 
     return distance
-
-
-STATISTICS: dict[str, Callable[[Tensor], Distance]] = {
-    "gram": by_gram,
-    "moments": by_moments,
-    "covariance": by_covariance,
-    "wasserstein": by_wasserstein,
-}
 
 
 def weighted_gram(features: Tensor, weights: Tensor | None) -> Tensor:
@@ -98,6 +106,17 @@ def gaussian(features: Tensor, weights: Tensor | None = None) -> tuple[Tensor, T
     """The mean `(N, C)` and the covariance `(N, C, C)` of features `(N, C, H, W)` over places."""
     mean = _mean(features, weights)
     return mean, weighted_gram(features - mean[:, :, None, None], weights)
+
+
+def moments(features: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The mean and the standard deviation of each channel, `(N, C)` each."""
+    mean = _mean(features, weights)
+    return mean, deviation(_mean((features - mean[:, :, None, None]).square(), weights))
+
+
+def deviation(variance: Tensor) -> Tensor:
+    """Its root; that of 0 has no slope."""
+    return (variance + 1e-12).sqrt()
 
 
 def matrix_root(matrices: Tensor) -> Tensor:
@@ -139,14 +158,6 @@ class _TraceOfRoot(torch.autograd.Function):
         return gradients[0][:, None, None] * slope
 
 
-def _moments(features: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The mean and the standard deviation of each channel, `(N, C)` each."""
-    mean = _mean(features, weights)
-    variance = _mean((features - mean[:, :, None, None]).square(), weights)
-    # The root of 0 has no slope.
-    return mean, (variance + 1e-12).sqrt()
-
-
 def _mean(features: Tensor, weights: Tensor | None) -> Tensor:
     flat = features.flatten(2)
     return flat.mean(dim=2) if weights is None else flat @ _shares(weights)
@@ -157,6 +168,11 @@ def _shares(weights: Tensor) -> Tensor:
     return weights.flatten() / weights.sum()
 
 
+def _gram_of(gaussian: Described) -> Tensor:
+    mean, covariance = gaussian
+    return covariance + mean[:, :, None] * mean[:, None, :]
+
+
 def _trace(matrices: Tensor) -> Tensor:
     return matrices.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
 
@@ -164,3 +180,11 @@ def _trace(matrices: Tensor) -> Tensor:
 def _scale(wanted: Tensor) -> Tensor:
     """What squares of differences from this are measured against."""
     return wanted.square().sum().clamp(min=1e-12)
+
+
+STATISTICS: dict[str, Statistic] = {
+    "gram": Statistic(lambda features, weights: (weighted_gram(features, weights),), by_gram),
+    "moments": Statistic(moments, by_moments),
+    "covariance": Statistic(gaussian, by_covariance),
+    "wasserstein": Statistic(gaussian, by_wasserstein),
+}
