@@ -79,7 +79,7 @@ def stylize(
     options: dict[str, Any] = {"style": wanted, "network": styles, "colour": colour, "engine": engine}
     work = _Work(styles, {name: each for name, each in options.items() if each is not None}, size, out, as_json)
     of_film = {"steady": steady, "frames": frames, "frames_per_second": fps}
-    if len(pictures) == 1 and (film or _is_film(pictures[0])):
+    if len(pictures) == 1 and (film or Path(pictures[0]).suffix.lower() in _FILMS):
         work.film(pictures[0], {name: each for name, each in of_film.items() if each is not None}, preview)
         return
     given = [f"--{name}" for name, each in {"steady": steady, "frames": frames, "fps": fps}.items() if each is not None]
@@ -174,15 +174,6 @@ def _weights(given: Sequence[str] | None) -> dict[str, float] | None:
                 f"can't understand --style {text!r}; expected NAME, or NAME:WEIGHT as waves:2"
             ) from None
     return weights
-
-
-def _is_film(source: str) -> bool:
-    """Whether it is called a film; a picture that moves is one only if it does."""
-    from convscope.image.film import open_film
-
-    if Path(source).suffix.lower() not in _FILMS:
-        return False
-    return Path(source).suffix.lower() != ".gif" or open_film(source).frames != 1
 
 
 def _files(given: Sequence[str]) -> list[tuple[str, str]]:

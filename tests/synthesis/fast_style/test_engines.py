@@ -12,6 +12,7 @@ from tests.synthesis.fast_style.styles import small_styles
 from torch import Tensor
 
 from convscope.errors import MissingExtra, NetworkError
+from convscope.network.onnx_engine import is_installed
 from convscope.synthesis.fast_style import engine as engines
 from convscope.synthesis.fast_style.conditional_norm import Norm
 from convscope.synthesis.fast_style.engine import OnnxStyles, TorchStyles, engine_for
@@ -103,7 +104,7 @@ def test_engines_that_cant_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         engine_for(small_styles(), "onyx")  # type: ignore[arg-type]
     double = small_styles().double()
     assert isinstance(engine_for(double), TorchStyles)
-    if engines.is_installed():
+    if is_installed():
         with pytest.raises(NetworkError, match="in float32"):
             engine_for(double, "onnx")
     monkeypatch.setattr(engines, "is_installed", lambda: False)
