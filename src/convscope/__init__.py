@@ -48,6 +48,8 @@ if TYPE_CHECKING:
         TargetError,
         WeightsError,
     )
+    from convscope.fooling.evolved import Evolved, evolve
+    from convscope.fooling.fool import Fooled, fool
     from convscope.image.read import read_image
     from convscope.image.recipe import Recipe
     from convscope.network.heads import Prediction
@@ -107,6 +109,8 @@ _HOMES = {
     "attribution.verdict": "Verdict verdict",
     "errors": "Cancelled ConvscopeError ImageError LayerError MissingExtra NetworkError RecipeError RuleError "
     "RuleMatchedNothing StepFailed Stopped TargetError WeightsError",
+    "fooling.evolved": "Evolved evolve",
+    "fooling.fool": "Fooled fool",
     "image.read": "read_image",
     "image.recipe": "Recipe",
     "network.heads": "Prediction",

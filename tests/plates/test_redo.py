@@ -66,6 +66,7 @@ SMALL: dict[str, Make] = {
     "explanation": lambda net, image: cs.explanation(
         net, image, ["tiger cat", "class:285 - blocks.9:3@2,2"], methods=["guided", "grad-cam"], verdicts=False
     ),
+    "evolve": lambda net, image: cs.evolve(net, ["tabby", "bagel"], evaluations=6, batch=3, seed=4, engine="torch"),
     "facets": lambda net, image: cs.facets(
         net, "class:285", [cs.read_image(name) for name in ("chelsea", "coffee", "rocket")], facets=2, steps=1, seed=3
     ),
@@ -73,6 +74,7 @@ SMALL: dict[str, Make] = {
         net, image, cs.saliency(net, image, "tiger cat"), steps=3, orders=2, seed=5
     ),
     "filters": lambda net, image: cs.filters(net, "stem.conv", limit=4),
+    "fool": lambda net, image: cs.fool(net, "random", start=image, probability=0.3, steps=4, seed=3),
     "grad_cam": lambda net, image: cs.grad_cam(net, image, "tiger cat - class:207", layer="blocks.9", signed=True),
     "guided_grad_cam": lambda net, image: cs.guided_grad_cam(net, image, "tiger cat"),
     "identified": lambda net, image: cs.identified(

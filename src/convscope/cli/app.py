@@ -11,6 +11,7 @@ from convscope.cli import (
     dream,
     explain,
     faithfulness,
+    fool,
     identified,
     invert,
     map,
@@ -80,6 +81,7 @@ app.command()(texture.texture)
 app.command()(style.style)
 app.command()(style_train.style_train)
 app.command()(stylize.stylize)
+app.command()(fool.fool)
 app.command()(report.report)
 app.command()(report.demo)
 app.command()(report.redo)

@@ -61,9 +61,9 @@ class CppnEncoding:
 
     most: int = 24
     rate: float = 0.3
-    deviation: float = 0.6
-    node: float = 0.2
-    connection: float = 0.3
+    deviation: float = 1.0
+    node: float = 0.4
+    connection: float = 0.5
     function: float = 0.1
 
     def __post_init__(self) -> None:
@@ -189,13 +189,15 @@ def _places(rows: int, columns: int) -> Tensor:
 def coloured(values: Tensor) -> Tensor:
     """Outputs `(N, C, H, W)` as images in [0, 1]: by hue, saturation and brightness where there are three of them.
 
+    Hues come round from −1 to 1.
+
     >>> coloured(torch.tensor([0.0, 1.0, 1.0]).reshape(1, 3, 1, 1)).flatten()
     tensor([1., 0., 0.])
     """
     if values.shape[1] != 3:
         return values.abs().clamp(0, 1)
     hue, saturation, brightness = values[:, 0], values[:, 1].abs().clamp(0, 1), values[:, 2].abs().clamp(0, 1)
-    turned = [torch.remainder(offset + 6 * hue, 6) for offset in (5, 3, 1)]
+    turned = [torch.remainder(offset + 3 * hue, 6) for offset in (5, 3, 1)]
     kept = [torch.minimum(each, 4 - each).clamp(0, 1) for each in turned]
     return torch.stack([brightness * (1 - saturation * each) for each in kept], dim=1)
 

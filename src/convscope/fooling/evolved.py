@@ -31,7 +31,7 @@ class Evolved(Pictured):
 
     `classes` are indices and `labels` names; `probabilities` `(K,)` how sure the network is of each elite, as an image
     in steps of 1/255; `evaluations` how many images it has seen. `curve` `(generations, 3)` holds the quartiles of the
-    probabilities over the classes, and `curve_at` `(generations,)` after how many evaluations.
+    probabilities over the classes after so many evaluations as `curve_at` `(generations,)` says.
     """
 
     classes: Sequence[int]
@@ -65,11 +65,9 @@ class Evolved(Pictured):
     @property
     def best(self) -> list[int]:
         """Places of the classes, the most confident first; of several with one and the same picture, the first."""
-        seen: set[int] = set()
         order = torch.argsort(self.probabilities, descending=True, stable=True).tolist()
-        return [
-            at for at in order if not (id(self.elites.genomes[at]) in seen or seen.add(id(self.elites.genomes[at])))
-        ]
+        # Put in from the least to the most confident, so that of each genome the latter is left.
+        return sorted({id(self.elites.genomes[at]): at for at in reversed(order)}.values(), key=order.index)
 
     def image(self, which: str | int) -> Tensor:
         """The elite of a class, by its index or label, `(C, H, W)`."""
@@ -137,7 +135,7 @@ def evolve(
     engine
         "torch", "onnx" or "auto", the faster one; see `convscope.network.engine`.
     resume
-        An earlier result of the same network, classes and encoding, to go on from: `evaluations` counts those, too.
+        An earlier result of the same network and options, to go on from: `evaluations` counts its own, too.
     progress
         Called after each generation with what there is; returning False stops.
 
@@ -157,7 +155,7 @@ def evolve(
     indices = _indices(network, classes)
     form: Encoding = part(encoding, ENCODINGS, "encoding")
     shape: Shape = (network.channels, *network.input_size)
-    elites = Elites.none(len(indices)) if resume is None else _resumed(resume, indices, form, shape)
+    elites = Elites.none(len(indices)) if resume is None else _resumed(resume, indices, form, shape, batch, seed)
     judge, engine_name = _judge(network, indices, engine, evaluations - elites.tried)
     recipe = network.recipe(
         "evolve",
@@ -193,15 +191,17 @@ def _indices(network: Network, classes: Sequence[TargetLike] | None) -> list[int
     return list(dict.fromkeys(class_index(network, each) for each in classes))
 
 
-def _resumed(earlier: Evolved, indices: list[int], encoding: Encoding, shape: Shape) -> Elites:
+def _resumed(earlier: Evolved, indices: list[int], encoding: Encoding, shape: Shape, batch: int, seed: int) -> Elites:
     same = {
         "classes": list(earlier.classes) == indices,
         "encoding": earlier.encoding == encoding,
-        "input": earlier.shape == shape,
+        "input size": earlier.shape == shape,
+        "batch": earlier.recipe.batch == batch and earlier.evaluations % batch == 0,
+        "seed": earlier.recipe.seed == seed,
     }
     if not all(same.values()):
         other = ", ".join(name for name, alike in same.items() if not alike)
-        raise ImageError(f"can't go on from a result of other {other}; give what it was made with")
+        raise ImageError(f"can't go on from a result of other {other}; give what it was made with, whole generations")
     return earlier.elites
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from convscope.fooling import fool as of_fool
+from convscope.fooling.evolved import evolve
 from convscope.network.network import Network
 from convscope.plates.inversions import inversions
 from convscope.render.result import Pictured
@@ -54,6 +56,8 @@ def _style(network: Network, content: Tensor, *images: Tensor, masks: int | None
 METHODS: Mapping[str, Maker] = {
     "dream": Maker(dream, ("guide",)),
     "efros_leung": Maker(efros_leung, ("start", "mask")),
+    "evolve": Maker(evolve),
+    "fool": Maker(of_fool.fool, ("start",), of_fool.PRESETS),
     "inversions": Maker(inversions),
     "invert": Maker(of_invert.invert, ("start",), of_invert.PRESETS),
     "maximize": Maker(of_maximize.maximize, ("start",), of_maximize.PRESETS),
