@@ -48,8 +48,18 @@ if TYPE_CHECKING:
         TargetError,
         WeightsError,
     )
+    from convscope.fooling.adversarial import Adversarial
+    from convscope.fooling.adversarial_patch import AdversarialPatch, adversarial_patch
+    from convscope.fooling.bim import bim
+    from convscope.fooling.box_lbfgs import box_lbfgs
+    from convscope.fooling.carlini_wagner import carlini_wagner
+    from convscope.fooling.deep_fool import deep_fool
     from convscope.fooling.evolved import Evolved, evolve
+    from convscope.fooling.fgsm import fgsm
     from convscope.fooling.fool import Fooled, fool
+    from convscope.fooling.pgd import pgd
+    from convscope.fooling.targeted_gradient import targeted_gradient
+    from convscope.fooling.universal import Universal, universal
     from convscope.image.read import read_image
     from convscope.image.recipe import Recipe
     from convscope.network.heads import Prediction
@@ -109,8 +119,18 @@ _HOMES = {
     "attribution.verdict": "Verdict verdict",
     "errors": "Cancelled ConvscopeError ImageError LayerError MissingExtra NetworkError RecipeError RuleError "
     "RuleMatchedNothing StepFailed Stopped TargetError WeightsError",
+    "fooling.adversarial": "Adversarial",
+    "fooling.adversarial_patch": "AdversarialPatch adversarial_patch",
+    "fooling.bim": "bim",
+    "fooling.box_lbfgs": "box_lbfgs",
+    "fooling.carlini_wagner": "carlini_wagner",
+    "fooling.deep_fool": "deep_fool",
     "fooling.evolved": "Evolved evolve",
+    "fooling.fgsm": "fgsm",
     "fooling.fool": "Fooled fool",
+    "fooling.pgd": "pgd",
+    "fooling.targeted_gradient": "targeted_gradient",
+    "fooling.universal": "Universal universal",
     "image.read": "read_image",
     "image.recipe": "Recipe",
     "network.heads": "Prediction",

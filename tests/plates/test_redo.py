@@ -58,6 +58,13 @@ def check_redo(result: Pictured, folder: Path, **options: Any) -> None:
 Make = Callable[[cs.Network, Tensor], Pictured]
 SMALL: dict[str, Make] = {
     "activations": lambda net, image: cs.activations(net, image, "blocks.9"),
+    "adversarial_patch": lambda net, image: cs.adversarial_patch(
+        net, [image, net.prepare(cs.read_image("coffee"))], "toaster", pixels=20, steps=2, tries=1, seed=3, batch=2
+    ),
+    "bim": lambda net, image: cs.bim(net, image, norm="l2", epsilon=0.5, steps=2, label="tabby"),
+    "box_lbfgs": lambda net, image: cs.box_lbfgs(net, image, target="ostrich", searches=1, steps=2, weight=1),
+    "carlini_wagner": lambda net, image: cs.carlini_wagner(net, image, searches=2, steps=2, weight=10),
+    "deep_fool": lambda net, image: cs.deep_fool(net, image, candidates=3),
     "drill_down": lambda net, image: cs.drill_down(net, image, "tiger cat", window=(96, 112), stride=64, seed=3),
     "dream": lambda net, image: cs.dream(
         net, cs.read_image("coffee", size=80), "blocks.4", guide=image, octaves=2, steps=1, tile=64, seed=1
@@ -73,6 +80,7 @@ SMALL: dict[str, Make] = {
     "faithfulness": lambda net, image: cs.faithfulness(
         net, image, cs.saliency(net, image, "tiger cat"), steps=3, orders=2, seed=5
     ),
+    "fgsm": lambda net, image: cs.fgsm(net, image, target="ostrich", epsilon=0.01),
     "filters": lambda net, image: cs.filters(net, "stem.conv", limit=4),
     "fool": lambda net, image: cs.fool(net, "random", start=image, probability=0.3, steps=4, seed=3),
     "grad_cam": lambda net, image: cs.grad_cam(net, image, "tiger cat - class:207", layer="blocks.9", signed=True),
@@ -102,6 +110,9 @@ SMALL: dict[str, Make] = {
     "occlusion": lambda net, image: cs.occlusion(
         net, image, "tiger cat", window=(96, 112), stride=96, fill=net.prepare(cs.read_image("coffee"))
     ),
+    "pgd": lambda net, image: cs.pgd(
+        net, [image, net.prepare(cs.read_image("coffee"))], target=["ostrich", 3], steps=2, seed=4, batch=2
+    ),
     "pooling_compared": lambda net, image: cs.pooling_compared([[1, 3, 0, 0], [2, 9, 0, 8.5]], (2, 1), stride=(1, 2)),
     "preferred": lambda net, image: cs.preferred(net, ["blocks.0:1,3"], classes=["tabby"], steps=1, size=48, seed=2),
     "quilting": lambda net, image: cs.quilting(
@@ -126,10 +137,14 @@ SMALL: dict[str, Make] = {
         dream="blocks.4",
         start=cs.read_image("chelsea", size=48),
     ),
+    "targeted_gradient": lambda net, image: cs.targeted_gradient(net, image, "ostrich", rate=0.5, steps=3),
     "texture": lambda net, image: cs.texture(
         net, cs.read_image("brick", size=48), depth=2, size=(32, 40), start=cs.read_image("grass", size=40), steps=1
     ),
     "smooth_grad": lambda net, image: cs.smooth_grad(net, image, "tiger cat", samples=3, noise=0.2, seed=4, batch=2),
+    "universal": lambda net, image: cs.universal(
+        net, [image, net.prepare(cs.read_image("coffee"))], steps=2, seed=2, batch=1
+    ),
     "zoom_dream": lambda net, image: cs.zoom_dream(
         net, cs.read_image("coffee", size=64), "blocks.2", frames=2, octaves=1, steps=1, seed=5
     ),

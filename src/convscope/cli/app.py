@@ -7,6 +7,7 @@ import typer
 from convscope import __version__
 from convscope.cli import (
     anatomy,
+    attack,
     check,
     dream,
     explain,
@@ -81,6 +82,7 @@ app.command()(texture.texture)
 app.command()(style.style)
 app.command()(style_train.style_train)
 app.command()(stylize.stylize)
+app.command()(attack.attack)
 app.command()(fool.fool)
 app.command()(report.report)
 app.command()(report.demo)

@@ -32,7 +32,7 @@ from convscope.image.recipe import Input, Recipe
 from convscope.image.write import read_recipe
 from convscope.network.network import Network
 from convscope.network.zoo.again import harmless, load_again
-from convscope.plates import redo_scans, redo_styles, synthesized
+from convscope.plates import attacks, redo_scans, redo_styles, synthesized
 from convscope.plates.explanation import explanation
 from convscope.plates.facets import facets
 from convscope.plates.faithfulness_table import faithfulness_table
@@ -44,6 +44,7 @@ from convscope.render.result import Pictured
 # From networks, images and keyword arguments to the result, for each public function that makes a picture.
 Method = Callable[[Sequence[Network], Sequence[Tensor], dict[str, Any]], Pictured]
 METHODS: dict[str, Method] = {
+    **attacks.METHODS,
     **synthesized.METHODS,
     "activations": lambda networks, images, options: activations(networks[0], images[0], **options),
     "drill_down": lambda networks, images, options: drill_down(

@@ -1,0 +1,68 @@
+"""PGD: projected gradient descent from anywhere in the ball (Madry et al. 2018)."""
+
+from convscope.fooling.adversarial import Adversarial
+from convscope.fooling.attack import Given, Images, attack, check_counts, check_positive
+from convscope.fooling.ball import Ball, Norm
+from convscope.fooling.stepping import stepping
+from convscope.fooling.wanted import Classes
+from convscope.network.network import Network
+from convscope.progress import Watcher
+
+_SHARE = 0.01 / 0.3
+"""Of epsilon: a step, as Madry et al. took it."""
+
+
+def pgd(
+    network: Network,
+    image: Images,
+    *,
+    target: Classes | None = None,
+    epsilon: float | None = None,
+    norm: Norm = "linf",
+    steps: int = 40,
+    step: float | None = None,
+    label: Classes | None = None,
+    seed: int = 0,
+    batch: int = 8,
+    progress: Watcher | None = None,
+) -> Adversarial:
+    """Adversarial images by projected gradient descent: BIM from a random start.
+
+        x₀ evenly from the ball
+        x ← clip(x + α · sign ∇J(x, label)),   or towards a target  x ← clip(x − α · sign ∇J(x, target))
+
+    clip brings x back into the ball of ε around the image and into [0, 1]. By "l2" steps go along ∇J / ‖∇J‖.
+
+    Parameters
+    ----------
+    image, target, epsilon, norm, label, batch
+        As for `fgsm`.
+    steps
+        How many.
+    step
+        α; by default epsilon / 30.
+    seed
+        Of the starts; image n has that of seed + n.
+    progress
+        Called after each step with the images as they are; returning False stops.
+
+    Raises
+    ------
+    Cancelled, StepFailed, ImageError, TargetError
+
+    >>> import convscope as cs
+    >>> net = cs.load("efficientnet-lite0")
+    >>> result = pgd(net, net.read("chelsea"), target="ostrich", epsilon=2/255, steps=20)
+    >>> result.success, result.after[0][0].label
+    (True, 'ostrich')
+    """
+    given = Given.checked(network, image, target, label)
+    ball = Ball.checked(norm, epsilon, given.images)
+    alpha = _SHARE * ball.epsilon if step is None else step
+    check_counts(steps=steps)
+    check_positive(**({} if step is None else {"step": step}))
+    return attack(
+        network, given, stepping(ball, alpha, steps, anywhere=True), method="pgd",
+        parameters={"epsilon": ball.epsilon, "norm": norm, "steps": steps, "step": step},
+        ball=ball, label=label, steps=steps, batch=batch, seed=seed, progress=progress,
+    )  # fmt: skip
