@@ -48,16 +48,25 @@ if TYPE_CHECKING:
         TargetError,
         WeightsError,
     )
+    from convscope.fooling.add_template import TemplateAdded, add_template
     from convscope.fooling.adversarial import Adversarial
     from convscope.fooling.adversarial_patch import AdversarialPatch, adversarial_patch
     from convscope.fooling.bim import bim
     from convscope.fooling.box_lbfgs import box_lbfgs
     from convscope.fooling.carlini_wagner import carlini_wagner
+    from convscope.fooling.compare_regularization import RegularizationCompared, compare_regularization
     from convscope.fooling.deep_fool import deep_fool
+    from convscope.fooling.defences.defences import Defences, defences
     from convscope.fooling.evolved import Evolved, evolve
     from convscope.fooling.fgsm import fgsm
     from convscope.fooling.fool import Fooled, fool
+    from convscope.fooling.hog import hog
+    from convscope.fooling.hog_twin import HogTwin, hog_twin
+    from convscope.fooling.linear_classifier import LinearClassifier, linear_classifier
+    from convscope.fooling.linear_example import LinearExample, linear_example
+    from convscope.fooling.linear_table import LinearTable, linear_table
     from convscope.fooling.pgd import pgd
+    from convscope.fooling.robustness import Robustness, robustness
     from convscope.fooling.targeted_gradient import targeted_gradient
     from convscope.fooling.universal import Universal, universal
     from convscope.image.read import read_image
@@ -119,16 +128,25 @@ _HOMES = {
     "attribution.verdict": "Verdict verdict",
     "errors": "Cancelled ConvscopeError ImageError LayerError MissingExtra NetworkError RecipeError RuleError "
     "RuleMatchedNothing StepFailed Stopped TargetError WeightsError",
+    "fooling.add_template": "TemplateAdded add_template",
     "fooling.adversarial": "Adversarial",
     "fooling.adversarial_patch": "AdversarialPatch adversarial_patch",
     "fooling.bim": "bim",
     "fooling.box_lbfgs": "box_lbfgs",
     "fooling.carlini_wagner": "carlini_wagner",
+    "fooling.compare_regularization": "RegularizationCompared compare_regularization",
     "fooling.deep_fool": "deep_fool",
+    "fooling.defences.defences": "Defences defences",
     "fooling.evolved": "Evolved evolve",
     "fooling.fgsm": "fgsm",
     "fooling.fool": "Fooled fool",
+    "fooling.hog": "hog",
+    "fooling.hog_twin": "HogTwin hog_twin",
+    "fooling.linear_classifier": "LinearClassifier linear_classifier",
+    "fooling.linear_example": "LinearExample linear_example",
+    "fooling.linear_table": "LinearTable linear_table",
     "fooling.pgd": "pgd",
+    "fooling.robustness": "Robustness robustness",
     "fooling.targeted_gradient": "targeted_gradient",
     "fooling.universal": "Universal universal",
     "image.read": "read_image",

@@ -58,6 +58,18 @@ def check_redo(result: Pictured, folder: Path, **options: Any) -> None:
 Make = Callable[[cs.Network, Tensor], Pictured]
 SMALL: dict[str, Make] = {
     "activations": lambda net, image: cs.activations(net, image, "blocks.9"),
+    "add_template": lambda net, image: cs.add_template(
+        cs.linear_classifier("digits", regularization=0.1, seed=2), "3", cs.read_image("coins"), strength=0.5
+    ),
+    "compare_regularization": lambda net, image: cs.compare_regularization(
+        [cs.read_image(name) for name in ("chelsea", "coffee", "rocket")],
+        "pet",
+        image,
+        labels=["pet", "thing", "thing"],
+        regularizations=[0.01, 0.1],
+        size=12,
+        held_out=0,
+    ),
     "adversarial_patch": lambda net, image: cs.adversarial_patch(
         net, [image, net.prepare(cs.read_image("coffee"))], "toaster", pixels=20, steps=2, tries=1, seed=3, batch=2
     ),
@@ -65,6 +77,7 @@ SMALL: dict[str, Make] = {
     "box_lbfgs": lambda net, image: cs.box_lbfgs(net, image, target="ostrich", searches=1, steps=2, weight=1),
     "carlini_wagner": lambda net, image: cs.carlini_wagner(net, image, searches=2, steps=2, weight=10),
     "deep_fool": lambda net, image: cs.deep_fool(net, image, candidates=3),
+    "defences": lambda net, image: cs.defences(which=["negative class"], epochs=1, images=12, steps=2, seed=3),
     "drill_down": lambda net, image: cs.drill_down(net, image, "tiger cat", window=(96, 112), stride=64, seed=3),
     "dream": lambda net, image: cs.dream(
         net, cs.read_image("coffee", size=80), "blocks.4", guide=image, octaves=2, steps=1, tile=64, seed=1
@@ -85,6 +98,9 @@ SMALL: dict[str, Make] = {
     "fool": lambda net, image: cs.fool(net, "random", start=image, probability=0.3, steps=4, seed=3),
     "grad_cam": lambda net, image: cs.grad_cam(net, image, "tiger cat - class:207", layer="blocks.9", signed=True),
     "guided_grad_cam": lambda net, image: cs.guided_grad_cam(net, image, "tiger cat"),
+    "hog_twin": lambda net, image: cs.hog_twin(
+        cs.read_image("coffee", size=64), start=cs.read_image("rocket"), other=cs.read_image("chelsea"), steps=3
+    ),
     "identified": lambda net, image: cs.identified(
         net, [image, net.prepare(cs.read_image("coffee"))], "blocks.1", judge=net, judge_layer="blocks.2", steps=1
     ),
@@ -95,6 +111,11 @@ SMALL: dict[str, Make] = {
     "invert": lambda net, image: cs.invert(
         net, image, "blocks.1", start=net.prepare(cs.read_image("coffee")), regularizers="tv:3", steps=2
     ),
+    "linear_classifier": lambda net, image: cs.linear_classifier(
+        [cs.read_image(name) for name in ("chelsea", "coffee")], labels=["pet", "thing"], size=12, held_out=0
+    ),
+    "linear_example": lambda net, image: cs.linear_example(step=0.25),
+    "linear_table": lambda net, image: cs.linear_table(regularization=0.1, seed=3),
     "matching": lambda net, image: cs.matching([[1.5, -1], [0, 0.1]], seed=5),
     "maximize": lambda net, image: cs.maximize(
         net, ["tiger cat", "blocks.3:2"], preset="yosinski", start=image, size=64, steps=2, seed=3, batch=1
@@ -119,6 +140,9 @@ SMALL: dict[str, Make] = {
         cs.read_image("brick", size=32), like=cs.read_image("coins", size=40), block=8, seed=3
     ),
     "randomization": lambda net, image: cs.randomization(net, cs.grad_cam(net, image, "tiger cat"), stages=2, seed=1),
+    "robustness": lambda net, image: cs.robustness(
+        net, [image], classes=["tiger cat"], epsilons=[0.2 / 255, 1 / 255], attacks=["fgsm", "pgd"], steps=2, seed=3
+    ),
     "saliency": lambda net, image: cs.saliency(net, image, "tiger cat", rule="guided"),
     "segment": lambda net, image: cs.segment(
         cs.read_image("chelsea"), cs.saliency(net, image, "tiger cat", rule="guided"), network=net, seed=2

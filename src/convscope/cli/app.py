@@ -13,8 +13,10 @@ from convscope.cli import (
     explain,
     faithfulness,
     fool,
+    hog,
     identified,
     invert,
+    linear,
     map,
     maximize,
     mistakes,
@@ -24,6 +26,7 @@ from convscope.cli import (
     predict,
     preferred,
     report,
+    robustness,
     scan,
     segment,
     style,
@@ -84,6 +87,9 @@ app.command()(style_train.style_train)
 app.command()(stylize.stylize)
 app.command()(attack.attack)
 app.command()(fool.fool)
+app.command()(robustness.robustness)
+app.command()(linear.linear)
+app.command()(hog.hog)
 app.command()(report.report)
 app.command()(report.demo)
 app.command()(report.redo)

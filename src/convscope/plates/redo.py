@@ -26,13 +26,15 @@ from convscope.attribution.saliency import saliency
 from convscope.attribution.segment import Segmentation, segment
 from convscope.attribution.smooth_grad import smooth_grad
 from convscope.errors import ConvscopeError, RecipeError, nearest
+from convscope.fooling.defences.defences import defences
+from convscope.fooling.robustness import robustness
 from convscope.image.provenance import recall, remember
 from convscope.image.read import read_image
 from convscope.image.recipe import Input, Recipe
 from convscope.image.write import read_recipe
 from convscope.network.network import Network
 from convscope.network.zoo.again import harmless, load_again
-from convscope.plates import attacks, redo_scans, redo_styles, synthesized
+from convscope.plates import attacks, redo_linear, redo_scans, redo_styles, synthesized
 from convscope.plates.explanation import explanation
 from convscope.plates.facets import facets
 from convscope.plates.faithfulness_table import faithfulness_table
@@ -45,8 +47,10 @@ from convscope.render.result import Pictured
 Method = Callable[[Sequence[Network], Sequence[Tensor], dict[str, Any]], Pictured]
 METHODS: dict[str, Method] = {
     **attacks.METHODS,
+    **redo_linear.METHODS,
     **synthesized.METHODS,
     "activations": lambda networks, images, options: activations(networks[0], images[0], **options),
+    "defences": lambda networks, images, options: defences(**options),
     "drill_down": lambda networks, images, options: drill_down(
         networks[0], images[0], **_with_image(options, "fill", images)
     ),
@@ -73,6 +77,7 @@ METHODS: dict[str, Method] = {
     "randomization": lambda networks, images, options: randomization(
         networks[0], _made(networks, images, options.pop("of")), **options
     ),
+    "robustness": lambda networks, images, options: robustness(networks[0], images, **options),
     "saliency": lambda networks, images, options: saliency(networks[0], images[0], **options),
     "segment": lambda networks, images, options: _segmented(networks, images, **options),
     "sheet": lambda networks, images, options: sheet(
