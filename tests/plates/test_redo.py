@@ -64,7 +64,7 @@ SMALL: dict[str, Make] = {
     "compare_regularization": lambda net, image: cs.compare_regularization(
         [cs.read_image(name) for name in ("chelsea", "coffee", "rocket")],
         "pet",
-        image,
+        cs.read_image("coins"),
         labels=["pet", "thing", "thing"],
         regularizations=[0.01, 0.1],
         size=12,
