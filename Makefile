@@ -27,6 +27,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.neighbours
 	$(BIN)/python -m benchmarks.maps
 	$(BIN)/python -m benchmarks.synthesis --classes 100
+	$(BIN)/python -m benchmarks.stylize
 
 clean:
 	rm -rf $(VENV) demo build dist
