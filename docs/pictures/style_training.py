@@ -1,4 +1,4 @@
-"""Draws the pictures of `docs/style-training.md`: `python -m docs.pictures.style_training`, some ten minutes.
+"""Draws the pictures of `docs/style-training.md`: `python -m docs.pictures.style_training`, some five minutes.
 
 Needs `convscope fetch vgg16-hed`. One style is learned by instance and by batch normalization, on bundled photographs.
 """
@@ -25,7 +25,7 @@ SHOWN, SIDE, POINTS = "coffee", 256, 30
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--style", default="ihc")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=150)
     arguments = parser.parse_args()
     network, style = cs.load("vgg16-hed"), cs.read_image(arguments.style, 192)
     photograph = resize(cs.read_image(SHOWN, SIDE), (SIDE * 5 // 8, SIDE))
