@@ -68,7 +68,7 @@ def fool(
 
     Patterns found by evolution alone: convscope fool --evolve cppn --evaluations 2000
     """
-    if bool(target) == random and not (evolve and not random):
+    if random if evolve is not None else bool(target) == random:
         raise TargetError("say which class, or --random for any; with --evolve, classes, or none for all of them")
     if evaluations is not None and evolve is None:
         raise TargetError("--evaluations is for --evolve; take --steps otherwise")

@@ -155,7 +155,11 @@ def evolve(
     indices = _indices(network, classes)
     form: Encoding = part(encoding, ENCODINGS, "encoding")
     shape: Shape = (network.channels, *network.input_size)
-    elites = Elites.none(len(indices)) if resume is None else _resumed(resume, indices, form, shape, batch, seed)
+    elites = (
+        Elites.none(len(indices))
+        if resume is None
+        else _resumed(resume, indices, form, shape, evaluations, batch, seed)
+    )
     judge, engine_name = _judge(network, indices, engine, evaluations - elites.tried)
     recipe = network.recipe(
         "evolve",
@@ -191,12 +195,21 @@ def _indices(network: Network, classes: Sequence[TargetLike] | None) -> list[int
     return list(dict.fromkeys(class_index(network, each) for each in classes))
 
 
-def _resumed(earlier: Evolved, indices: list[int], encoding: Encoding, shape: Shape, batch: int, seed: int) -> Elites:
+def _resumed(
+    earlier: Evolved,
+    indices: list[int],
+    encoding: Encoding,
+    shape: Shape,
+    evaluations: int,
+    batch: int,
+    seed: int,
+) -> Elites:
+    done = earlier.evaluations >= evaluations
     same = {
         "classes": list(earlier.classes) == indices,
         "encoding": earlier.encoding == encoding,
         "input size": earlier.shape == shape,
-        "batch": earlier.recipe.batch == batch and earlier.evaluations % batch == 0,
+        "batch": earlier.recipe.batch == batch and (done or earlier.evaluations % batch == 0),
         "seed": earlier.recipe.seed == seed,
     }
     if not all(same.values()):
