@@ -108,3 +108,11 @@ def test_smoothing_and_windows_are_in_the_recipe() -> None:
 
 def test_a_style_is_needed() -> None:
     assert run("coffee").exit_code == 2
+
+
+def test_where_nothing_can_be_written_is_told_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("taken").write_text("")
+    monkeypatch.setattr("convscope.synthesis.style.style", None)
+    for place in (["--out", "taken/one.png"], ["--preview", "taken/one.png"]):
+        result = run("coffee", "brick", *LITE, *place)
+        assert "taken is a file, not a folder" in str(result.exception)

@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 from convscope.errors import ImageError, RecipeError
 from convscope.image.read import read_image
 from convscope.image.recipe import Input, Recipe
-from convscope.image.write import atomic_path, read_recipe, to_picture, write_png
+from convscope.image.write import atomic_path, check_place, read_recipe, to_picture, write_png
 
 RECIPE = Recipe(
     method="saliency",
@@ -186,3 +186,20 @@ def test_eight_bits_survive_the_way_there_and_back(tmp_path: Path) -> None:
 def test_to_picture_of_what_is_none(image: torch.Tensor, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         to_picture(image)
+
+
+def test_it_is_known_beforehand_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.png").mkdir()
+    check_place(tmp_path / "new" / "folders" / "one.png")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "folder.png"]
+    with pytest.raises(ImageError, match="it is a folder"):
+        check_place(tmp_path / "folder.png")
+    with pytest.raises(ImageError, match="file is a file, not a folder"):
+        check_place(tmp_path / "file" / "one.png")
+
+
+def test_a_folder_where_nothing_may_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(ImageError, match="nothing may be written in"):
+        check_place(tmp_path / "one.png")

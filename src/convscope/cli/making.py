@@ -87,8 +87,13 @@ def made(
     run: Callable[[Watcher], "Pictured"], *, label: str, out: Path, preview: Path | None = None, quiet: bool = False
 ) -> "Pictured":
     """What `run` makes, with a bar, written as `make` does."""
+    from convscope.image.write import check_place
+
     if out.suffix.lower() != ".png":
         raise ImageError(f"can't write {str(out)!r}: convscope writes PNG, since it carries the recipe; name it .png")
+    for place in (out, preview):
+        if place is not None:
+            check_place(place)
     try:
         with bar(label) as watcher:
             result = run(watcher if preview is None else previewed(watcher, preview))

@@ -51,6 +51,21 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink()
 
 
+def check_place(path: str | os.PathLike[str]) -> None:
+    """Raise ImageError where it is known beforehand that no file can be written at `path`: before work, not after."""
+    target = Path(os.path.realpath(path))
+    above = next(each for each in target.parents if each.exists())
+    if target.is_dir():
+        reason = "it is a folder; name a file"
+    elif not above.is_dir():
+        reason = f"{above.name} is a file, not a folder"
+    elif not os.access(above, os.W_OK | os.X_OK):
+        reason = f"nothing may be written in {above}; choose another place"
+    else:
+        return
+    raise ImageError(f"can't write {os.fspath(path)!r}: {reason}")
+
+
 def write_png(path: str | os.PathLike[str], picture: Image.Image, recipe: Recipe | None = None) -> None:
     """Write `picture` as PNG, with `recipe` as JSON in a text chunk named `convscope`.
 

@@ -16,6 +16,7 @@ from convscope.image.check import check_image
 from convscope.image.provenance import recall
 from convscope.image.recipe import JSON, Recipe
 from convscope.image.sources import SourceLike, open_source
+from convscope.image.write import check_place
 from convscope.network.network import Network
 from convscope.progress import Steps, Watcher
 from convscope.render.curves import Curve, curves
@@ -213,6 +214,7 @@ def _check(network: Network, styles: Mapping[str, Tensor], out: Path, counts: Ma
             raise ImageError(f"style {name!r} has shape {tuple(image.shape)}; expected one image (3, H, W) of numbers")
     if out.suffix != ".safetensors":
         raise WeightsError(f"can't write {str(out)!r}: networks are written as safetensors; name it .safetensors")
+    check_place(out)
     if out.exists():
         raise WeightsError(f"{out} is there already; give the new network another name, or remove the old")
     for name, value in counts.items():
