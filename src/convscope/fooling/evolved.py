@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from convscope.errors import ImageError
+from convscope.errors import ImageError, nearest
 from convscope.fooling.classes import class_count, class_index, class_name
 from convscope.fooling.encoding import ENCODINGS, Encoding, Shape
 from convscope.fooling.map_elites import Elites, Judge, next_generation
@@ -23,6 +23,8 @@ from convscope.render.curves import Curve, curves
 from convscope.render.grid import grid
 from convscope.render.result import Pictured
 from convscope.synthesis.parts import part, text_of
+
+STYLES = ("sheet", "curve")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,24 +84,37 @@ class Evolved(Pictured):
         return self.encoding.images(genomes, self.shape, torch.device("cpu"))
 
     def picture(
-        self, *, most: int = 24, columns: int | None = None, which: int | None = None, cell: int | None = None
+        self,
+        *,
+        style: str = "sheet",
+        most: int = 24,
+        columns: int | None = None,
+        which: int | None = None,
+        cell: int | None = None,
     ) -> Image.Image:
-        """A sheet of the `most` confident, each above its class; or the one elite of the class with index `which`."""
+        """A "sheet" of the `most` confident, each above its class; or the "curve" of the median over evaluations.
+
+        `which` is the index of a class to have its elite alone.
+        """
         if which is not None:
             return to_picture(self.image(which))
+        if style not in STYLES:
+            raise ImageError(f"no style {style!r}; {nearest(style, STYLES)}")
+        if style == "curve":
+            return self._chart()
         if most < 1:
             raise ImageError(f"got most={most}, expected at least 1")
         places = self.best[:most]
         labels = [f"{self.labels[at]} {float(self.probabilities[at]):.1%}" for at in places]
         pictures = [to_picture(each) for each in self.images(places)]
-        title = f"{self.evaluations:,} evaluations, {len(self.classes)} classes: median {self.median:.1%}"
+        title = f"{self.evaluations:,} evaluations, {len(self.classes):,} classes: median {self.median:.1%}"
         return grid(pictures, labels=labels, columns=columns, title=title, cell=cell)
 
-    def chart(self, *, size: tuple[int, int] = (240, 420)) -> Image.Image:
-        """The median probability over the classes by how many images were tried, with the quartiles around it."""
+    def _chart(self) -> Image.Image:
         low, middle, high = self.curve.T
         line = Curve("median over the classes, and quartiles", self.curve_at, middle, low, high)
-        return curves([line], x_label="evaluations", y_label="probability", size=size, y_range=(0.0, 1.0))
+        top = max(0.1, float(high.max()))
+        return curves([line], x_label="evaluations", y_label="probability", size=(240, 420), y_range=(0.0, top))
 
 
 def evolve(
