@@ -35,6 +35,7 @@ def linear(
         float | None,
         typer.Option(help="The largest change of a pixel, 0 to 1; by default the least that gives 99%."),
     ] = None,
+    direction: Annotated[str, typer.Option(help="template, or sign: only the signs of its numbers.")] = "template",
     seed: Seed = 0,
     out: Out = None,
     as_json: Json = False,
@@ -53,7 +54,8 @@ def linear(
     options: dict[str, Any] = {"size": size, "channels": 1 if grey else 3, "held_out": held_out, "seed": seed}
     picture = None if to == "noise" else _read(to)
     if regularization and len(regularization) > 1:
-        _compared(folder, add, "noise" if picture is None else picture, regularization, strength, options, out, as_json)
+        options |= {"strength": strength, "direction": direction}
+        _compared(folder, add, "noise" if picture is None else picture, regularization, options, out, as_json)
         return
     classifier = _trained(folder, regularization, options)
     result: Pictured = classifier
@@ -62,7 +64,9 @@ def linear(
     if add is not None:
         from convscope.fooling.add_template import add_template
 
-        added = add_template(classifier, add, "noise" if picture is None else picture, strength=strength, seed=seed)
+        added = add_template(
+            classifier, add, "noise" if picture is None else picture, strength=strength, direction=direction, seed=seed
+        )
         say(added.caption)
         result, name = added, file_name(to, add, "added")
         told |= {
@@ -121,7 +125,6 @@ def _compared(
     add: str | None,
     to: Any,
     regularizations: list[float],
-    strength: float | None,
     options: dict[str, Any],
     out: Path | None,
     as_json: bool,
@@ -133,9 +136,7 @@ def _compared(
             "several --regularization are compared by what a template does; say which with --add CLASS"
         )
     with bar("training") as watcher:
-        result = compare_regularization(
-            folder, add, to, regularizations=regularizations, strength=strength, **options, progress=watcher
-        )
+        result = compare_regularization(folder, add, to, regularizations=regularizations, **options, progress=watcher)
     for line in result.lines:
         say(line)
     told = {

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from convscope.errors import ConvscopeError, ImageError
+from convscope.errors import ConvscopeError, ImageError, nearest
 from convscope.fooling.class_pictures import origin
 from convscope.fooling.linear_classifier import LinearClassifier, template_picture
 from convscope.image.check import check_image
@@ -22,6 +22,8 @@ from convscope.render.grid import grid
 from convscope.render.result import Pictured
 from convscope.render.text import number
 
+Direction: TypeAlias = Literal["template", "sign"]
+
 _SIDE = 192
 _NOISE = (0.25, 0.75)
 # A strength is sought to this part of itself, up to a change of a pixel from black to white.
@@ -32,8 +34,8 @@ _SURE, _HALVINGS, _STRONGEST = 0.99, 20, 1.0
 class TemplateAdded(Pictured):
     """A picture `before` and `after` a template was added, both (C, H, W) and of 8 bits, as they would be written.
 
-    `template` (C, H, W) is that of the class `label`, `index`; `strength` what its largest number became. The
-    probabilities are of those 8 bits.
+    `template` (C, H, W), at most 1, is that of the class `label`, `index`, or its signs; `strength` is what it was
+    multiplied by. The probabilities are of those 8 bits.
     """
 
     before: Tensor
@@ -100,53 +102,58 @@ def add_template(
     to: Tensor | Literal["noise"] = "noise",
     *,
     strength: float | None = None,
+    direction: Direction = "template",
     seed: int = 0,
 ) -> TemplateAdded:
     """Add the template w of a class to a picture x, or to noise: x + strength · w / max|w|, in [0, 1] and in 8 bits.
 
-        The class's logit rises by strength · ‖w‖² / max|w|, as long as no pixel becomes black or white.
+    The class's logit rises by strength · ‖w‖² / max|w|, as long as no pixel becomes black or white. By the signs alone,
+    x + strength · sign(w), it rises by strength · Σ|w|, the most that any change of no more in each pixel can.
 
-        Parameters
-        ----------
-        classifier
-            Of `linear_classifier`.
-        target
-            A class: its label or its index.
-        to
-            An image (C, H, W) in [0, 1] of any size, or "noise", even from ¼ to ¾.
-        strength
-            The largest change of a pixel, in [0, 1]; by default the least that makes the class 99% probable, and 1 where
-            none does.
-        seed
-            Of the noise.
+    Parameters
+    ----------
+    classifier
+        Of `linear_classifier`.
+    target
+        A class: its label or its index.
+    to
+        An image (C, H, W) in [0, 1] of any size, or "noise", even from ¼ to ¾.
+    strength
+        The largest change of a pixel, in [0, 1]; by default the least that makes the class 99% probable, and 1 where
+        none does.
+    direction
+        "template" adds w, "sign" its signs.
+    seed
+        Of the noise.
 
-        Raises
-        ------
-        TargetError
-            There is no such class.
-        ConvscopeError
-            For a strength that is below 0, above 1 or not a number.
-        ImageError
-            For what is no image.
+    Raises
+    ------
+    TargetError
+        There is no such class.
+    ConvscopeError
+        For a strength that is below 0, above 1 or not a number.
+    ImageError
+        For what is no image.
 
-        >>> from convscope.fooling.class_pictures import origin
-    from convscope.fooling.linear_classifier import linear_classifier
-        >>> made = add_template(linear_classifier("digits"), "3")
-        >>> made.success, made.probability_after >= 0.99
-        (True, True)
+    >>> from convscope.fooling.linear_classifier import linear_classifier
+    >>> made = add_template(linear_classifier("digits", regularization=1e-3), "3")
+    >>> made.success, made.probability_after >= 0.99
+    (True, True)
     """
     if strength is not None and not 0 <= strength <= 1:  # NaN, too
         raise ConvscopeError(f"got strength={strength}; expected 0 (no change) to 1 (from black to white)")
+    if direction not in get_args(Direction):
+        raise ConvscopeError(f"no direction {direction!r}; {nearest(str(direction), get_args(Direction))}")
     network = classifier.network
     index = network.target(target).index
     if index is None:
         raise ConvscopeError(f"got the target {target!r}; expected a class: its label or its index")
     before = _in_bits(_picture(classifier, to, seed))
-    direction = classifier.templates[index]
-    direction = direction / direction.abs().max().clamp(min=1e-30)
+    template = classifier.templates[index]
+    added_on = template.sign() if direction == "sign" else template / template.abs().max().clamp(min=1e-30)
 
     def added(by: float) -> Tensor:
-        return _in_bits((before + by * direction).clamp(0, 1))
+        return _in_bits((before + by * added_on).clamp(0, 1))
 
     used = _least(classifier, added, index) if strength is None else float(strength)
     after = added(used)
@@ -157,13 +164,14 @@ def add_template(
         "target": f"class:{index}",
         "to": "noise" if isinstance(to, str) else "image",
         "strength": strength,
+        "direction": direction,
         "of": of,
     }
     inputs = (*classifier.recipe.inputs, *(() if isinstance(to, str) else (origin(to),)))
     return TemplateAdded(
         before,
         after,
-        classifier.templates[index],
+        added_on,
         classifier.labels[index],
         index,
         used,

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from convscope.errors import ConvscopeError
-from convscope.fooling.add_template import TemplateAdded, add_template
+from convscope.fooling.add_template import Direction, TemplateAdded, add_template
 from convscope.fooling.class_pictures import Pictures
 from convscope.fooling.linear_classifier import LinearClassifier, linear_classifier, template_picture
 from convscope.image.networkless import recipe_of
@@ -68,6 +68,7 @@ def compare_regularization(
     channels: int = 3,
     held_out: float = 0.2,
     strength: float | None = None,
+    direction: Direction = "template",
     seed: int = 0,
     progress: Watcher | None = None,
 ) -> RegularizationCompared:
@@ -95,7 +96,7 @@ def compare_regularization(
         )
         for place, each in enumerate(regularizations)
     ]
-    added = [add_template(each, target, to, strength=strength, seed=seed) for each in classifiers]
+    added = [add_template(each, target, to, strength=strength, direction=direction, seed=seed) for each in classifiers]
     first = classifiers[0].recipe
     parameters = {
         **{name: value for name, value in first.parameters.items() if name != "regularization"},
@@ -103,6 +104,7 @@ def compare_regularization(
         "to": added[0].recipe.parameters["to"],
         "regularizations": list(regularizations),
         "strength": strength,
+        "direction": direction,
     }
     recipe = recipe_of("compare_regularization", parameters, inputs=added[0].recipe.inputs, seed=seed)
     return RegularizationCompared(tuple(classifiers), tuple(added), recipe)

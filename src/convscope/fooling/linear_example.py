@@ -106,9 +106,10 @@ class LinearExample(Pictured):
                 size=_LETTERS + 1,
             ),
         ]
-        return stack(title_strip("A linear classifier of ten numbers" if len(self.input) == 10 else
-                                 f"A linear classifier of {len(self.input)} numbers"),
-                     *table, *told, title_strip("The step that lifts the score as far, where there are more numbers"), *self._needed_rows())  # fmt: skip
+        count = "ten" if len(self.input) == 10 else str(len(self.input))
+        more = title_strip("The step that lifts the score as far, where there are more numbers")
+        title = title_strip(f"A linear classifier of {count} numbers")
+        return stack(title, *table, *told, more, *self._needed_rows())
 
     def _needed_rows(self) -> list[Image.Image]:
         needed = self.needed()
