@@ -141,7 +141,7 @@ SMALL: dict[str, Make] = {
     ),
     "randomization": lambda net, image: cs.randomization(net, cs.grad_cam(net, image, "tiger cat"), stages=2, seed=1),
     "robustness": lambda net, image: cs.robustness(
-        net, [image], classes=["tiger cat"], epsilons=[0.2 / 255, 1 / 255], attacks=["fgsm", "pgd"], steps=2, seed=3
+        net, [image], classes=["tiger cat"], epsilons=[0.2 / 255, 1 / 255], attacks=["pgd"], steps=1, seed=3
     ),
     "saliency": lambda net, image: cs.saliency(net, image, "tiger cat", rule="guided"),
     "segment": lambda net, image: cs.segment(

@@ -1,8 +1,7 @@
 """`convscope robustness`: how right is a network still when its pictures are changed a little?"""
 
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -70,9 +69,11 @@ def robustness(
             raise ConvscopeError(
                 f"got {str(folder)!r} beside --digits, which has its own pictures; give one or the other"
             )
-        own = {} if epsilons is None else {"epsilons": [each for each in epsilons if each]}
+        own: dict[str, Any] = {} if epsilons is None else {"epsilons": [each for each in epsilons if each]}
+        if limit is not None:
+            own["images"] = limit
         with bar("training") as watcher:
-            result = defences(images=200 if limit is None else limit, steps=steps, seed=seed, progress=watcher, **own)
+            result = defences(steps=steps, seed=seed, progress=watcher, **own)
     elif folder is None:
         raise ConvscopeError("got no FOLDER; expected folders of pictures, one a class, or --digits")
     else:
@@ -90,10 +91,11 @@ def robustness(
 
 def _number(text: str) -> float:
     """
-    >>> _number("2/255") == 2 / 255, _number("0.1")
+    >>> _number("0.5/255") == 0.5 / 255, _number("0.1")
     (True, 0.1)
     """
+    over, _, under = text.partition("/")
     try:
-        return float(Fraction(text))
+        return float(over) / float(under or 1)
     except (ValueError, ZeroDivisionError):
         raise ConvscopeError(f"can't understand the epsilon {text!r}; expected a number or a fraction: 2/255") from None

@@ -35,7 +35,8 @@ class Share:
         squared = _Z**2 / self.total
         middle = (self.value + squared / 2) / (1 + squared)
         half = _Z * math.sqrt(self.value * (1 - self.value) / self.total + squared / (4 * self.total)) / (1 + squared)
-        return max(0.0, middle - half), min(1.0, middle + half)
+        # Rounding must not leave a share of 0 or 1 outside.
+        return max(0.0, min(self.value, middle - half)), min(1.0, max(self.value, middle + half))
 
     def __str__(self) -> str:
         return f"{self.value:.1%}" if self.total else "none"

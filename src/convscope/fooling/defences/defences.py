@@ -28,7 +28,7 @@ _EPSILONS = (0.05, 0.1, 0.2)
 
 @dataclass(frozen=True)
 class Row:
-    """One defence: the network it made, the seconds its training took, and what was `measured` of it."""
+    """One defence: the network it made, the processor's seconds its training took, and what was `measured` of it."""
 
     defence: str
     network: Network = field(repr=False)
@@ -104,9 +104,10 @@ class Defences(Pictured):
         yield "FGSM, PGD: accuracy after attacks by the network's own gradients, at each epsilon and all smaller ones."
         yield "plain's: accuracy on what PGD made against the plain network."
         yield (
-            f"missed: digits that those turn at {middle} though the network's own PGD turned them at none up to that: "
-            "where there are many, its gradients hide what it errs on, and its own PGD says too much for it."
+            f"missed: digits that those turn at {middle} and the network's own PGD at none up to that. Where there are "
+            "many, its gradients hide what it errs on."
         )
+        yield "seconds: the processor's, of training."
         yield f"swapped: digits taken for another digit after PGD at {middle}, which was led to the likeliest."
         yield (
             f"noise, smooth (noise), made (from noise by PGD at {largest}): taken for a digit with p > {SURE:g}; "
@@ -135,7 +136,7 @@ def defences(
     which: Sequence[str] | None = None,
     epsilons: Sequence[float] = _EPSILONS,
     epochs: int = 12,
-    images: int = 200,
+    images: int = 400,
     steps: int = 20,
     seed: int = 0,
     progress: Watcher | None = None,

@@ -35,10 +35,10 @@ class OnNoise:
 class Measured:
     """One network of digits.
 
-    `own` is what attacks by its own gradients leave of its accuracy. `transferred` `(epsilons,)` is its accuracy on
-    images that PGD made against the plain network, and `missed` how many of these turn it at the middle epsilon though
-    its own PGD at all smaller ones and this did not: its own gradients say too little there. `swapped` are digits that
-    PGD, led to the likeliest other digit at the middle epsilon, has made it take for that or a third.
+    `own` is what attacks by its own gradients leave of its accuracy. `transferred` (one an epsilon) is its accuracy on
+    what PGD made against the plain network. `missed` are the digits that these turn at the middle epsilon, but its own
+    PGD turns them at none up to that: where there are many, its gradients hide what it errs on. `swapped` are those
+    that it takes for another digit after PGD at the middle epsilon, which was led to the likeliest other one.
     """
 
     own: Robustness

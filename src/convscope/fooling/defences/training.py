@@ -39,7 +39,7 @@ def each_by_itself(logits: Tensor, labels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Trained:
-    """A network in evaluation mode, and the seconds that it took."""
+    """A network in evaluation mode, and the processor's seconds that it took, whatever else that had to do."""
 
     module: nn.Module
     seconds: float
@@ -61,7 +61,7 @@ def train(
     The meter is told of as many passes as `passes_of` says.
     """
     images, labels = examples
-    begun, draw = time.perf_counter(), Generator().manual_seed(seed)
+    begun, draw = time.process_time(), Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(module.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=epochs)
     with torch.inference_mode(False), torch.enable_grad():
@@ -74,7 +74,7 @@ def train(
                 optimizer.step()
                 meter.done(passes_of(len(at), changed))
             schedule.step()
-    return Trained(module.eval().requires_grad_(False), time.perf_counter() - begun)
+    return Trained(module.eval().requires_grad_(False), time.process_time() - begun)
 
 
 def passes_of(images: int, changed: Changed | None) -> int:

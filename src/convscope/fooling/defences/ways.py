@@ -49,7 +49,7 @@ class Way:
         return epochs * passes_of(len(digits().images), self.changed)
 
     def network(self, name: str, *, epochs: int, seed: int, meter: Meter) -> tuple[Network, float]:
-        """The network, trained, and how many seconds that took."""
+        """The network, trained, and how many seconds of the processor that took."""
         seen = digits()
         labels = kinds_of(seen.images, seen.labels, self.kinds, seed) if self.kinds > 1 else seen.labels
         examples = seen.images, labels
