@@ -12,7 +12,7 @@ from torch.nn.functional import affine_grid, grid_sample
 from convscope.errors import ImageError
 from convscope.fooling.adversarial import told
 from convscope.fooling.answering import Answering
-from convscope.fooling.attack import Images, answers, check_counts, check_positive, images_of
+from convscope.fooling.attack import Images, answers, check_counts, check_positive, images_of, working
 from convscope.fooling.rounding import LEVELS, as_read
 from convscope.fooling.wanted import Wanted, check_classes, class_of
 from convscope.image.recipe import JSON, Recipe
@@ -93,6 +93,7 @@ class AdversarialPatch(Pictured):
         return grid(pictures, labels=[f"patch, {self.rate:.0%} {self.target}", *map(told, self.after)])
 
 
+@torch.inference_mode(False)
 def adversarial_patch(
     network: Network,
     images: Images,
@@ -153,7 +154,7 @@ def adversarial_patch(
     batched, inputs, _ = images_of(network, images)
     check_classes(network)
     index, text = class_of(network, target)
-    starts = batched.to(network.device)
+    starts = batched.to(network.device, working(network, batched))
     side = round(size[1] * min(starts.shape[-2:])) if pixels is None else pixels
     check_counts(pixels=side)
     placing = Placing(size[0], size[1], degrees)

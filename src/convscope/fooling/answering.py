@@ -24,7 +24,7 @@ class Answering:
 
     def scores(self, images: Tensor, at: Tensor) -> Tensor:
         """Logits `(n, K)` of images that are numbers `at` `(n,)` of all."""
-        self.queries[at] += 1
+        self._count(self.queries, at, 1)
         with torch.no_grad():
             return class_scores(self._run(images))
 
@@ -43,7 +43,7 @@ class Answering:
     def _differentiated(
         self, images: Tensor, at: Tensor, values: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        self.queries[at] += 1
+        self._count(self.queries, at, 1)
         with torch.inference_mode(False), torch.enable_grad():
             # Cloned, since what was made in inference mode can't be followed.
             own = images.clone(memory_format=torch.channels_last).requires_grad_()
@@ -54,10 +54,15 @@ class Answering:
                 _gradient(row, own, last=number == len(rows) - 1) if known else torch.zeros_like(own)
                 for number, row in enumerate(rows)
             ]
-        self.gradients[at] += len(rows)
+        self._count(self.gradients, at, len(rows))
         if not all(bool(each.isfinite().all()) for each in gradients):
             raise StepFailed("the network's gradient is not finite here; look at its weights and its normalization")
         return scores.detach(), gradients
+
+    @staticmethod
+    def _count(counts: Tensor, at: Tensor, more: int) -> None:
+        """An image may be there more than once."""
+        counts.index_add_(0, at, torch.full_like(at, more))
 
 
 def _gradient(value: Tensor, images: Tensor, *, last: bool) -> Tensor:

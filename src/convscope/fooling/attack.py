@@ -72,14 +72,16 @@ class Given:
     targets: list[str] | None
 
     @classmethod
+    @torch.inference_mode(False)
     def checked(cls, network: Network, image: Images, target: Classes | None, label: Classes | None) -> "Given":
         """Raises ImageError and TargetError for what can't be attacked."""
         images, inputs, single = images_of(network, image)
         before = answers(network, images)
         wanted, targets = wanted_of(network, images, target, label, [each[0].index for each in before])
-        return cls(images.to(network.device), inputs, single, before, wanted, targets)
+        return cls(images.to(network.device, working(network, images)), inputs, single, before, wanted, targets)
 
 
+@torch.inference_mode(False)
 def attack(
     network: Network,
     given: Given,
@@ -178,12 +180,18 @@ def images_of(network: Network, image: Images) -> tuple[Tensor, Sequence[Tensor]
             raise ImageError(f"got an image with {found}, expected values in [0, 1]: normalization is the network's")
     single = isinstance(image, Tensor) and image.dim() == 3
     batch = image if isinstance(image, Tensor) and not single else torch.stack(inputs)
-    return batch.detach(), inputs, single
+    # What was made in inference mode can't be followed, nor can what is computed from it.
+    return batch.clone() if batch.is_inference() else batch.detach(), inputs, single
 
 
 def answers(network: Network, images: Tensor) -> list[list[Prediction]]:
     """The best answers to each image by itself."""
     return [network.predict(each, top=_TOP) for each in images]
+
+
+def working(network: Network, images: Tensor) -> torch.dtype:
+    """The type in which images are changed: no coarser than theirs, the network's, and single precision."""
+    return torch.promote_types(torch.promote_types(images.dtype, network.dtype), torch.float32)
 
 
 def check_counts(**counts: int) -> None:

@@ -32,8 +32,8 @@ def deep_fool(
         f'_k = z_k − z_label,  w'_k = ∇f'_k,   l = argmin |f'_k| / ‖w'_k‖₂,   r = |f'_l| / ‖w'_l‖₂² · w'_l
 
     which for a linear network is the exact projection onto the nearest border. Steps r are added up until the answer
-    changes at x + (1 + overshoot) · Σ r, cut to [0, 1]. By "linf", ‖w'‖₁ takes the place of ‖w'‖₂ and
-    r = |f'_l| / ‖w'_l‖₁ · sign w'_l.
+    changes at x + (1 + overshoot) · Σ r, cut to [0, 1]; a value that is at an end of that and would go beyond it has no
+    part in w'. By "linf", ‖w'‖₁ takes the place of ‖w'‖₂ and r = |f'_l| / ‖w'_l‖₁ · sign w'_l.
 
     Parameters
     ----------
@@ -78,7 +78,8 @@ def deep_fool(
             left = left[going]
             if not len(left):
                 break
-            change[left] += _to_the_nearest(ahead(scores)[:, going], slopes[:, going], norm)
+            open_ways = _within_the_box(slopes[:, going], images[left])
+            change[left] += _to_the_nearest(ahead(scores)[:, going], open_ways, norm)
             images[left] = (chunk.starts[left] + (1 + overshoot) * change[left]).clamp(0, 1)
             chunk.steps.done(preview=images)
         return images
@@ -107,6 +108,11 @@ def _ahead(chunk: Chunk, rivals: Tensor) -> Callable[[Tensor], Tensor]:
         return (scores.gather(1, rivals) - scores.gather(1, chunk.wanted.labels[:, None])).T
 
     return ahead
+
+
+def _within_the_box(slopes: Tensor, images: Tensor) -> Tensor:
+    """The slopes without those of values that are at an end of the box already and would have to go beyond it."""
+    return slopes.where(((images > 0) | (slopes > 0)) & ((images < 1) | (slopes < 0)), 0)
 
 
 def _to_the_nearest(ahead: Tensor, slopes: Tensor, norm: Norm) -> Tensor:

@@ -54,6 +54,7 @@ class Universal(Adversarial):
         return super().picture(which=which, figure=figure, magnify=magnify)
 
 
+@torch.inference_mode(False)
 def universal(
     network: Network,
     images: Images,
