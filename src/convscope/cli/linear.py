@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -65,7 +65,12 @@ def linear(
         from convscope.fooling.add_template import add_template
 
         added = add_template(
-            classifier, add, "noise" if picture is None else picture, strength=strength, direction=direction, seed=seed
+            classifier,
+            add,
+            "noise" if picture is None else picture,
+            strength=strength,
+            direction=cast(Any, direction),
+            seed=seed,
         )
         say(added.caption)
         result, name = added, file_name(to, add, "added")

@@ -74,8 +74,8 @@ def compare_regularization(
 ) -> RegularizationCompared:
     """Train a linear classifier for each regularization, and add the template of a class to the same picture.
 
-    Without a `strength`, the least is sought that makes each of them 99% sure of the class: weak regularization needs
-    so little that nobody sees it. The rest is as for `linear_classifier` and `add_template`, and raises what they do.
+    Without a `strength`, the least is sought that makes each of them 99% sure of the class: the weaker the
+    regularization, the less it takes. The rest is as for `linear_classifier` and `add_template`, and raises as they do.
 
     >>> made = compare_regularization("digits", "3", regularizations=[1e-4, 1e-3])
     >>> made.added[0].largest_change < made.added[1].largest_change

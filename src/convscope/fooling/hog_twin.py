@@ -93,7 +93,7 @@ class HogTwin(Pictured):
                 "a picture", f"its twin: {number(self.distance)} away", f"an unrelated one: {number(self.apart)} away",
             ],
             title="Two pictures, one descriptor",
-            note=self.caption,
+            note=self.caption.replace("; ", "\n"),
         )  # fmt: skip
 
     def _between(self, one: Tensor, other: Tensor) -> float:

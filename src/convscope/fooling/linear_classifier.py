@@ -81,9 +81,9 @@ def linear_classifier(
     """Train a linear classifier of raw pixels on pictures with classes.
 
     The logits are W (x − ½) + b, and W minimizes the mean cross-entropy + ½ λ ‖W‖² (see `softmax_regression`). A row of
-    W has the shape of an image and is the class's template: added to any image, it lifts that class. Weak
-    regularization lets templates be noise that fits each picture, and a change that nobody sees is enough; strong makes
-    them smooth, and the change visible (A. Karpathy, "Breaking linear classifiers on ImageNet", 2015).
+    W has the shape of an image and is the class's template: added to any image, it lifts that class. The weaker
+    the regularization, the larger W, and the smaller the change that is enough (A. Karpathy, "Breaking linear
+    classifiers on ImageNet", 2015).
 
     Parameters
     ----------
