@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -44,7 +44,12 @@ class Labelled:
 
     @classmethod
     def of(
-        cls, network: Network, given: Pictures, classes: Sequence[TargetLike] | None, limit: int | None, seed: int
+        cls,
+        network: Network,
+        given: Pictures,
+        classes: Sequence[TargetLike] | Tensor | None,
+        limit: int | None,
+        seed: int,
     ) -> "Labelled":
         """Those of a source, or images with the `classes` given; at most `limit`, drawn by `seed`, in their order.
 
@@ -53,11 +58,12 @@ class Labelled:
         check_classes(network)
         if limit is not None and limit < 1:
             raise ImageError(f"got limit={limit}, expected one picture at least")
-        if _are_images(given):
-            return cls(network, None, _drawn(_with_classes(network, given, classes), limit, seed), "classes=")
+        images = _images(given)
+        if images is not None:
+            return cls(network, None, _drawn(_with_classes(network, images, classes), limit, seed), "classes=")
         if classes is not None:
             raise ImageError("got classes= beside a source, which tells them itself; give images with it, or none")
-        source = open_source(given, every_file=network.loader is not None)
+        source = open_source(cast(SourceLike, given), every_file=network.loader is not None)
         entries = _told(network, source, limit, seed)
         known, note = classes_of(entries, network.labels, network.classes or 0)
         items = [(entry, index) for entry, index in zip(entries, known, strict=True) if index is not None]
@@ -95,15 +101,18 @@ class Labelled:
             return None
 
 
-def _are_images(given: Pictures) -> bool:
-    some = isinstance(given, (list, tuple)) and all(isinstance(each, Tensor) for each in given)
-    return isinstance(given, Tensor) or some
+def _images(given: Pictures) -> list[Tensor] | None:
+    """Images one by one; None where a source was given."""
+    if isinstance(given, Tensor):
+        return list(given)
+    if isinstance(given, (list, tuple)) and all(isinstance(each, Tensor) for each in given):
+        return list(given)
+    return None
 
 
 def _with_classes(
-    network: Network, images: Pictures, classes: Sequence[TargetLike] | None
+    network: Network, several: Sequence[Tensor], classes: Sequence[TargetLike] | Tensor | None
 ) -> list[tuple[Entry | Tensor, int]]:
-    several = [each for each in images if isinstance(each, Tensor)] if isinstance(images, (Sequence, Tensor)) else []
     if not several:
         raise ImageError("got no images; expected one at least")
     if classes is None:

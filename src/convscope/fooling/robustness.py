@@ -128,7 +128,7 @@ def robustness(
     network: Network,
     source: Pictures,
     *,
-    classes: Sequence[TargetLike] | None = None,
+    classes: Sequence[TargetLike] | Tensor | None = None,
     epsilons: Sequence[float] | None = None,
     attacks: Sequence[str] = ("fgsm", "pgd"),
     steps: int = 20,
