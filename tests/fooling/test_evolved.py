@@ -287,10 +287,10 @@ def test_a_new_node_takes_the_place_of_a_connection() -> None:
 
 
 def test_hues() -> None:
-    thirds = torch.tensor([[0.0, 2 / 3, 4 / 3, 2.0]])
+    thirds = torch.tensor([[0.0, 1.0, -1.0, 3.0]])
     values = torch.stack([thirds, torch.ones_like(thirds), torch.ones_like(thirds)], dim=1)
     torch.testing.assert_close(coloured(values)[0].T, torch.eye(3)[[0, 1, 2, 0]], atol=1e-5, rtol=0)
-    grey = coloured(torch.tensor([0.3, 0.0, 0.4]).reshape(1, 3, 1, 1)).flatten()
+    grey = coloured(torch.tensor([0.3, -1.0, 0.4]).reshape(1, 3, 1, 1)).flatten()
     torch.testing.assert_close(grey, torch.full((3,), 0.4))
 
 

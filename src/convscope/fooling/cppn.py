@@ -189,15 +189,16 @@ def _places(rows: int, columns: int) -> Tensor:
 def coloured(values: Tensor) -> Tensor:
     """Outputs `(N, C, H, W)` as images in [0, 1]: by hue, saturation and brightness where there are three of them.
 
-    Hues come round from −1 to 1.
+    What most functions rest at, −1, 0 and 1, are blue, red and green, and no colour, half of it and all.
 
     >>> coloured(torch.tensor([0.0, 1.0, 1.0]).reshape(1, 3, 1, 1)).flatten()
     tensor([1., 0., 0.])
     """
     if values.shape[1] != 3:
         return values.abs().clamp(0, 1)
-    hue, saturation, brightness = values[:, 0], values[:, 1].abs().clamp(0, 1), values[:, 2].abs().clamp(0, 1)
-    turned = [torch.remainder(offset + 3 * hue, 6) for offset in (5, 3, 1)]
+    hue, brightness = values[:, 0], values[:, 2].abs().clamp(0, 1)
+    saturation = (0.5 + 0.5 * values[:, 1]).clamp(0, 1)
+    turned = [torch.remainder(offset + 2 * hue, 6) for offset in (5, 3, 1)]
     kept = [torch.minimum(each, 4 - each).clamp(0, 1) for each in turned]
     return torch.stack([brightness * (1 - saturation * each) for each in kept], dim=1)
 
