@@ -121,7 +121,7 @@ def beside_foolbox(network: cs.Network, images: Tensor, batch: int) -> None:
     module = torch.nn.Sequential(_Normalized(network), network.module.eval())
     model = foolbox.PyTorchModel(module, bounds=(0, 1), device="cpu")
     fa, rows = foolbox.attacks, []
-    pairs: list[tuple[str, Callable[[], Adversarial], Any, float | None]] = [
+    pairs: list[tuple[str, Callable[..., Adversarial], Any, float | None]] = [
         ("FGSM", partial(cs.fgsm, epsilon=EPSILON), fa.LinfFastGradientAttack(), EPSILON),
         ("BIM", partial(cs.bim, epsilon=EPSILON), fa.LinfBasicIterativeAttack(rel_stepsize=0.2, steps=10), EPSILON),
         ("PGD", partial(cs.pgd, epsilon=EPSILON), fa.LinfPGD(rel_stepsize=0.01 / 0.3, steps=40), EPSILON),
