@@ -1,0 +1,259 @@
+"""Jobs: long work in threads of its own, so many at a time, with progress, what it has so far, and an end on demand."""
+
+import logging
+import secrets
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from threading import Condition, Thread
+from typing import Any, Literal
+
+from convscope.errors import Cancelled, ConvscopeError
+from convscope.explorer.cache import Cache, Outcome
+from convscope.explorer.guard import without_paths
+from convscope.progress import Progress, Watcher
+
+State = Literal["waiting", "running", "done", "failed", "cancelled"]
+Work = Callable[[Watcher], Outcome]
+Draw = Callable[[Any], bytes | None]
+
+_ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
+# Ended jobs that are remembered, and seconds between two previews or two words of progress.
+_REMEMBERED, _BETWEEN_PREVIEWS, _BETWEEN_WORDS = 64, 0.25, 0.05
+
+_log = logging.getLogger("convscope.explorer")
+
+
+class Full(ConvscopeError):  # noqa: N818 - it says what it is
+    """So many jobs wait that no other is taken."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a job stands: `done` of `total` steps in `seconds`; `previews` counts what it has shown so far.
+
+    `key` is that of its result, which is there once `state` is "done"; `error` says why it failed.
+    """
+
+    id: str
+    kind: str
+    key: str
+    state: State
+    done: int = 0
+    total: int = 0
+    seconds: float = 0.0
+    previews: int = 0
+    error: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in _ENDED
+
+
+@dataclass
+class _Job:
+    """What only this module changes; `owners` are the pages that wait for it, and None who never goes away."""
+
+    status: Status
+    work: Work | None
+    draw: Draw | None
+    owners: set[str | None] = field(default_factory=set)
+    stopping: bool = False
+    preview: bytes | None = None
+    shown: float = 0.0
+    told: float = 0.0
+
+
+Listener = Callable[[Status, frozenset[str | None]], None]
+
+
+class Jobs:
+    """`workers` jobs at a time, at most `waiting` more in line, results in `cache`.
+
+    Nothing of a job stays in memory once it has ended, but for how it stands.
+    """
+
+    def __init__(self, cache: Cache, *, workers: int = 1, waiting: int = 16) -> None:
+        self.cache = cache
+        self._limit = waiting
+        self._changed = Condition()
+        self._jobs: OrderedDict[str, _Job] = OrderedDict()
+        self._line: deque[_Job] = deque()
+        self._listeners: list[Listener] = []
+        self._closed = False
+        self._threads = [Thread(target=self._serve, name=f"job-{at}", daemon=True) for at in range(workers)]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, kind: str, key: str, work: Work, *, draw: Draw | None = None, owner: str | None = None) -> Status:
+        """Put work in line, or find what is there of it already: its result, or the same on its way.
+
+        `draw` makes a picture of what a step shows. A job is cancelled when all its owners are gone; None never is.
+        Raises Full.
+        """
+        with self._changed:
+            if self._closed:
+                raise Full("the server is stopping; start it again")
+            job = next((each for each in self._jobs.values() if each.status.key == key and _lives(each)), None)
+            if job is None and key in self.cache:
+                job = _Job(Status(secrets.token_hex(8), kind, key, "done"), None, None)
+            elif job is None:
+                if len(self._line) >= self._limit:
+                    raise Full(f"{self._limit} jobs are waiting already; cancel one, or ask again later")
+                job = _Job(Status(secrets.token_hex(8), kind, key, "waiting"), work, draw)
+                self._line.append(job)
+                self._changed.notify()
+            self._jobs[job.status.id] = job
+            if not job.status.ended:
+                job.owners.add(owner)
+            self._forget()
+            return job.status
+
+    def status(self, id: str) -> Status | None:
+        """How the job of that id stands; None where there is none, or none any more."""
+        with self._changed:
+            job = self._jobs.get(id)
+            return None if job is None else job.status
+
+    def all(self) -> list[Status]:
+        """How all stand, the newest last."""
+        with self._changed:
+            return [job.status for job in self._jobs.values()]
+
+    def preview(self, id: str) -> bytes | None:
+        """What the running job has shown last."""
+        with self._changed:
+            job = self._jobs.get(id)
+            return None if job is None else job.preview
+
+    def cancel(self, id: str) -> Status | None:
+        """Stop a job: one in line at once, a running one within a step."""
+        with self._changed:
+            job = self._jobs.get(id)
+            if job is None:
+                return None
+            self._stop(job)
+            return job.status
+
+    def release(self, owner: str) -> None:
+        """A page is gone; what only it waited for is cancelled."""
+        with self._changed:
+            for job in self._jobs.values():
+                if owner in job.owners:
+                    job.owners.discard(owner)
+                    if not job.owners:
+                        self._stop(job)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Have `listener` called at each change, from any thread, with the job's owners; it must be quick.
+
+        What is returned ends that.
+        """
+        with self._changed:
+            self._listeners.append(listener)
+
+        def end() -> None:
+            with self._changed, suppress(ValueError):
+                self._listeners.remove(listener)
+
+        return end
+
+    def stop(self) -> None:
+        """Cancel all, take no more; returns at once."""
+        with self._changed:
+            self._closed = True
+            for job in list(self._jobs.values()):
+                self._stop(job)
+            self._changed.notify_all()
+
+    def close(self, *, timeout: float = 3.0) -> bool:
+        """The same, and wait so many seconds for the threads; whether all have ended."""
+        self.stop()
+        until = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    # In the threads
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._line or self._closed)
+                if self._closed and not self._line:
+                    return
+                job = self._line.popleft()
+                self._tell(job, state="running")
+            self._run(job)
+            # Else the loop would hold the last job until the next.
+            del job
+
+    def _run(self, job: _Job) -> None:
+        state: State = "failed"
+        error: str | None = None
+        work = job.work
+        assert work is not None
+        try:
+            self.cache.put(job.status.key, work(lambda progress: self._watch(job, progress)))
+            state = "done"
+        except Cancelled:
+            state = "cancelled"
+        except ConvscopeError as raised:
+            error = without_paths(str(raised))
+        except MemoryError:
+            error = "memory ran out; close other programs, or ask for less"
+        except Exception as raised:
+            _log.error("a job failed: %s", type(raised).__name__)
+            error = "something went wrong inside; the log says when"
+        del work
+        with self._changed:
+            self._end(job, state, error)
+
+    def _watch(self, job: _Job, progress: Progress) -> bool:
+        now = time.monotonic()
+        due = progress.preview is not None and now - job.shown >= _BETWEEN_PREVIEWS
+        drawn = None
+        if job.draw is not None and due and not job.stopping:
+            drawn = job.draw(progress.preview)
+            job.shown = time.monotonic()
+        with self._changed:
+            changes: dict[str, Any] = {
+                "done": progress.done, "total": progress.total, "seconds": round(progress.seconds, 3),
+            }  # fmt: skip
+            if drawn is not None:
+                job.preview = drawn
+                changes["previews"] = job.status.previews + 1
+            quiet = drawn is None and now - job.told < _BETWEEN_WORDS and progress.done < progress.total
+            self._tell(job, quiet=quiet, **changes)
+            return not job.stopping
+
+    # With the lock held
+
+    def _stop(self, job: _Job) -> None:
+        job.stopping = True
+        if job in self._line:
+            self._line.remove(job)
+            self._end(job, "cancelled", None)
+
+    def _end(self, job: _Job, state: State, error: str | None) -> None:
+        job.work = job.draw = job.preview = None
+        self._tell(job, state=state, error=error)
+        job.owners.clear()
+
+    def _tell(self, job: _Job, *, quiet: bool = False, **changes: Any) -> None:
+        job.status = Status(**{**vars(job.status), **changes})
+        if not quiet:
+            job.told = time.monotonic()
+            for listener in self._listeners:
+                listener(job.status, frozenset(job.owners))
+
+    def _forget(self) -> None:
+        ended = [id for id, job in self._jobs.items() if job.status.ended]
+        for id in ended[: max(0, len(ended) - _REMEMBERED)]:
+            del self._jobs[id]
+
+
+def _lives(job: _Job) -> bool:
+    return not job.status.ended and not job.stopping

@@ -1,0 +1,284 @@
+"""What the server is asked and answers, typed, so that the client's types come from its OpenAPI."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from convscope.explorer.images import Item
+from convscope.explorer.jobs import State, Status
+
+Scaling = Literal["own", "shared"]
+RuleName = Literal["gradient", "guided", "deconvnet"]
+FillName = Literal["gray", "mean", "zero"]
+Id = Annotated[str, Field(max_length=200)]
+Words = Annotated[str, Field(max_length=1000)]
+
+
+class Told(BaseModel):
+    """What the server answers."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class ErrorTold(Told):
+    """What went wrong: got, expected, what to do."""
+
+    error: str
+
+
+class SessionTold(Told):
+    """What a page needs beside its cookie: the header with which it uploads."""
+
+    version: str
+    write_header: str
+    write_token: str
+    upload_limit: int
+
+
+class NetworkTold(Told):
+    """A network that can be asked for."""
+
+    id: str
+    name: str
+
+
+class NetworkDetails(NetworkTold):
+    """The same, loaded."""
+
+    input_size: tuple[int, int]
+    channels: int
+    classes: int | None
+    labels: list[str] | None
+    notes: list[str]
+
+
+class LayerTold(Told):
+    """A layer; `sees` are the rows and columns of its receptive field, None where that is the whole image."""
+
+    name: str
+    kind: str
+    shape: list[int]
+    channels: int
+    parameters: int
+    multiply_adds: int
+    sees: tuple[int, int] | None
+
+
+class ImageTold(Told):
+    """A picture by its id."""
+
+    id: str
+    kind: Literal["sample", "file", "upload"]
+    name: str
+    label: str | None
+
+    @classmethod
+    def of(cls, item: Item) -> "ImageTold":
+        return cls(id=item.id, kind=item.kind, name=item.name, label=item.label)
+
+
+class ImagesTold(Told):
+    """Some of all `total` pictures."""
+
+    total: int
+    images: list[ImageTold]
+
+
+class PredictionTold(Told):
+    """A class and its probability."""
+
+    index: int
+    label: str
+    probability: float
+
+
+class LayerShown(Told):
+    """How the sprite of a layer is to be read: cells of `rows × columns` pixels, `across` in a line.
+
+    A pixel p of channel c stands for lows[c] + (highs[c] − lows[c]) · p / 254. `order` are channels by their largest
+    activation, the strongest first; `places` is where that is.
+    """
+
+    layer: str
+    shape: list[int]
+    rows: int
+    columns: int
+    across: int
+    diverging: bool
+    lows: list[float]
+    highs: list[float]
+    largest: list[float]
+    places: list[tuple[int, int]]
+    order: list[int]
+
+
+class MapShown(Told):
+    """A map as a PNG of as many pixels, in the address itself; a pixel stands for low + (high − low) · p / 254."""
+
+    png: str
+    rows: int
+    columns: int
+    low: float
+    high: float
+    diverging: bool
+    unit: str
+
+
+class HistogramTold(Told):
+    """How many values lie between an edge and the next."""
+
+    edges: list[float]
+    counts: list[int]
+
+
+class UsualTold(Told):
+    """What a channel does over the images of a scan: of its largest value in each."""
+
+    images: int
+    mean: float
+    spread: float
+    largest: float
+    share: float
+    histogram: HistogramTold
+
+
+class UnitShown(Told):
+    """One channel for an image: its map, the histogram of its values, what of the image drives it, and what is usual.
+
+    `place` is where it is strongest, or the unit that was asked for. Where a rule can't be followed `driven` is None
+    and `driven_error` says why.
+    """
+
+    layer: str
+    channel: int
+    place: tuple[int, int]
+    value: float
+    field: tuple[int, int, int, int] | None
+    activation: MapShown
+    histogram: HistogramTold
+    driven: MapShown | None
+    driven_error: str | None
+    usual: UsualTold | None
+
+
+class OccludedTold(Told):
+    """The answer with a rectangle covered, and without."""
+
+    predictions: list[PredictionTold]
+    target: str
+    unit: str
+    score: float
+    baseline: float
+    probability: float | None
+    baseline_probability: float | None
+
+
+class ScanTold(Told):
+    """A scan that can be asked for."""
+
+    id: str
+    name: str
+    network: str
+    images: int
+    layers: list[str]
+
+
+class Asked(BaseModel):
+    """What the server is asked; a field that it doesn't know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    page: Id | None = None
+
+
+class ExplainAsked(Asked):
+    """A map of what a target looks at in an image, by a method; with its verdict and curves if they are wanted."""
+
+    kind: Literal["explain"]
+    network: Id
+    image: Id
+    target: Words
+    method: Words
+    smooth: Literal["positive"] | None = None
+    layer: Words | None = None
+    window: Annotated[int, Field(ge=1)] | None = None
+    stride: Annotated[int, Field(ge=1)] | None = None
+    fill: FillName = "gray"
+    verdict: bool = False
+    faithfulness: bool = False
+    seed: int = 0
+
+
+class PatchesAsked(Asked):
+    """What a channel is strongest at over a scan, with projections."""
+
+    kind: Literal["patches"]
+    scan: Id
+    layer: Words
+    channel: Annotated[int, Field(ge=0)]
+    k: Annotated[int, Field(ge=1, le=64)] = 9
+    projections: list[RuleName] = []
+    smooth: Literal["positive"] | None = None
+    cell: Annotated[int, Field(ge=8, le=256)] = 72
+
+
+class PreferredAsked(Asked):
+    """An image that a target answers to most."""
+
+    kind: Literal["preferred"]
+    network: Id
+    target: Words
+    preset: Words = "lucid"
+    steps: Annotated[int, Field(ge=1, le=4096)] | None = None
+    seed: int = 0
+
+
+JobAsked = Annotated[ExplainAsked | PatchesAsked | PreferredAsked, Field(discriminator="kind")]
+
+
+class JobTold(Told):
+    """How a job stands; once its state is "done", its result is at /api/results/KEY."""
+
+    id: str
+    kind: str
+    key: str
+    state: State
+    done: int
+    total: int
+    seconds: float
+    previews: int
+    error: str | None
+
+    @classmethod
+    def of(cls, status: Status) -> "JobTold":
+        return cls(**vars(status))
+
+
+class ResultTold(Told):
+    """A result: what it tells, and the names of its pictures, each at /api/results/KEY/NAME."""
+
+    told: dict[str, Any]
+    pictures: list[str]
+
+
+class CameraAsked(BaseModel):
+    """What is to be seen of the next frames."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    network: Id
+    layer: Words | None = None
+    scale: Scaling = "own"
+    cell: Annotated[int, Field(ge=8, le=256)] = 64
+    top: Annotated[int, Field(ge=1, le=20)] = 5
+
+
+class FrameTold(Told):
+    """What is said of a frame: the one that came as number `frame`; `dropped` older ones were passed over so far."""
+
+    frame: int
+    dropped: int
+    milliseconds: float
+    predictions: list[PredictionTold]
+    shown: LayerShown | None
+    error: str | None = None

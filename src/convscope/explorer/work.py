@@ -1,0 +1,183 @@
+"""The kinds of jobs: each request as work for the queue, under the key by which its result is found again."""
+
+import io
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from convscope.attribution.attribution import Attribution
+from convscope.attribution.faithfulness import faithfulness
+from convscope.attribution.methods import METHODS, check_method
+from convscope.attribution.occlusion import Occlusion
+from convscope.attribution.verdict import verdict
+from convscope.explorer.cache import Outcome, key_of
+from convscope.explorer.images import Images
+from convscope.explorer.jobs import Draw, Work
+from convscope.explorer.models import ExplainAsked, JobAsked, PatchesAsked, PreferredAsked
+from convscope.explorer.networks import Networks, Scans
+from convscope.explorer.sprite import map_png
+from convscope.image.recipe import Recipe
+from convscope.image.write import png_bytes, to_picture
+from convscope.plates.explanation import usual_style
+from convscope.progress import Watcher, part_of
+from convscope.render.colours import Scale
+from convscope.render.result import Pictured
+from convscope.synthesis.maximize import maximize
+
+_CLIP = 99.5
+_BY_RULES = ("guided", "deconvnet", "guided-grad-cam")
+_BY_LAYER = ("grad-cam", "guided-grad-cam")
+
+Prepared = tuple[str, Work, Draw | None]
+
+
+class Kinds:
+    """Makes work of requests, with the things that they name by id."""
+
+    def __init__(self, images: Images, networks: Networks, scans: Scans) -> None:
+        self._images, self._networks, self._scans = images, networks, scans
+
+    def prepared(self, asked: JobAsked) -> Prepared:
+        """The key, the work and how its previews are drawn. Raises Unknown and what is wrong with the request."""
+        match asked:
+            case ExplainAsked():
+                return self._explain(asked)
+            case PatchesAsked():
+                return self._patches(asked)
+            case PreferredAsked():
+                return self._preferred(asked)
+
+    def _explain(self, asked: ExplainAsked) -> Prepared:
+        check_method(asked.method)
+        lens = self._networks.lens(asked.network)
+        network, target = lens.network, lens.target(asked.target)
+        image = self._images.prepared(asked.image, network)
+        fields = asked.model_dump(exclude={"page"})
+        fields |= {"weights": network.weights_sha256, "image": self._images.sha256(asked.image)}
+        options = _options(asked)
+        parts = 1 + asked.verdict + asked.faithfulness
+
+        def work(watcher: Watcher) -> Outcome:
+            made = METHODS[asked.method](network, image, target, progress=part_of(watcher, 0, parts), **options)
+            told = _told(made) | {"method": asked.method, "verdict": None, "curves": None}
+            if asked.verdict:
+                judged = verdict(network, made, seed=asked.seed, progress=part_of(watcher, 1, parts))
+                told["verdict"] = judged.to_dict()
+            if asked.faithfulness:
+                curves = faithfulness(
+                    network, image, made, seed=asked.seed, progress=part_of(watcher, parts - 1, parts)
+                )
+                told["curves"] = {
+                    "unit": curves.unit,
+                    "insertion": _course(curves.insertion),
+                    "deletion": _course(curves.deletion),
+                }
+            style = usual_style(made)
+            pictures = {
+                "map.png": map_png(made.heatmap, _scale(made.heatmap)),
+                "picture.png": _download(made, style=style),
+            }
+            return Outcome(told, pictures)
+
+        return key_of("explain", fields), work, _draw
+
+    def _patches(self, asked: PatchesAsked) -> Prepared:
+        scan = self._scans.scan(asked.scan)
+        found = scan.top_patches(
+            asked.layer, channel=asked.channel, k=asked.k, projections=asked.projections, smooth=asked.smooth
+        )
+        fields = asked.model_dump(exclude={"page"}) | {"weights": scan.header.weights, "images": len(scan)}
+
+        def work(watcher: Watcher) -> Outcome:
+            (tiles,) = found.tiles(cell=asked.cell, progress=watcher)
+            pictures: dict[str, bytes] = {}
+            told: list[dict[str, Any]] = []
+            for at, (tile, patch) in enumerate(zip(tiles, found.rows[0], strict=True)):
+                drawn: dict[str, Image.Image] = {"photograph": tile.photograph}
+                drawn.update(tile.projections.items())
+                names = {rule: f"{at}-{rule}.png" for rule in drawn}
+                pictures |= {names[rule]: _png(picture) for rule, picture in drawn.items()}
+                name = scan.images.names[scan.images.row(patch.image)].rpartition("/")[2]
+                told.append({"value": patch.value, "place": patch.place, "name": name, "pictures": names})
+            pictures["picture.png"] = _download(found, cell=asked.cell)
+            of = {"layer": found.layer, "channel": asked.channel, "images": len(scan), "note": found.note}
+            return Outcome({**of, "patches": told, "recipe": _recipe(found.recipe)}, pictures)
+
+        return key_of("patches", fields), work, None
+
+    def _preferred(self, asked: PreferredAsked) -> Prepared:
+        lens = self._networks.lens(asked.network)
+        network, target = lens.network, lens.target(asked.target)
+        fields = asked.model_dump(exclude={"page"}) | {"weights": network.weights_sha256}
+
+        def work(watcher: Watcher) -> Outcome:
+            made = maximize(network, target, preset=asked.preset, steps=asked.steps, seed=asked.seed, progress=watcher)
+            told = {"target": target.text, "value": float(made.values[-1, 0]), "recipe": _recipe(made.recipe)}
+            return Outcome(told, {"picture.png": _download(made)})
+
+        return key_of("preferred", fields), work, _draw
+
+
+def _options(asked: ExplainAsked) -> dict[str, Any]:
+    """Those of the request that its method takes."""
+    options: dict[str, Any] = {}
+    if asked.method in _BY_RULES:
+        options["smooth"] = asked.smooth
+    if asked.method in _BY_LAYER:
+        options["layer"] = asked.layer
+    if asked.method == "occlusion":
+        sizes = {"window": asked.window, "stride": asked.stride}
+        options |= {name: size for name, size in sizes.items() if size is not None}
+        # Torch's engine, so that the map comes out the same wherever it is made again.
+        options |= {"fill": asked.fill, "engine": "torch"}
+    return options
+
+
+def _told(made: Attribution) -> dict[str, Any]:
+    values = made.heatmap
+    scale = _scale(values)
+    told: dict[str, Any] = {
+        "target": made.target, "unit": made.unit, "note": made.note, "low": scale.low, "high": scale.high,
+        "diverging": scale.diverging, "rows": values.shape[0], "columns": values.shape[1],
+        "recipe": _recipe(made.recipe), "baseline_probability": None,
+    }  # fmt: skip
+    if isinstance(made, Occlusion) and made.baseline_probability is not None:
+        told["baseline_probability"] = float(made.baseline_probability)
+    return told
+
+
+def _course(course: Any) -> dict[str, Any]:
+    return {name: value.tolist() if isinstance(value, Tensor) else value for name, value in vars(course).items()}
+
+
+def _recipe(recipe: Recipe) -> str:
+    return recipe.to_json()
+
+
+def _scale(values: Tensor) -> Scale:
+    return Scale.of(values, percentile=_CLIP)
+
+
+def _draw(preview: Any) -> bytes | None:
+    """What a step shows: a map, images that are being made, or numbers at the places known so far."""
+    if isinstance(preview, Attribution):
+        return map_png(preview.heatmap, _scale(preview.heatmap))
+    if not isinstance(preview, Tensor):
+        return None
+    if preview.dim() == 2:
+        return map_png(preview, _scale(preview))
+    image = preview[0] if preview.dim() == 4 else preview
+    return _png(to_picture(image.clamp(0, 1))) if not torch.isnan(image).any() else None
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _download(made: Pictured, **options: Any) -> bytes:
+    """The picture as it is saved, with its recipe inside."""
+    return png_bytes(made.picture(**options), made.recipe.with_picture(**options))

@@ -1,0 +1,246 @@
+"""Jobs in threads: their end within a step, their line, their owners, and that nothing of them stays."""
+
+import gc
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from convscope.errors import ImageError
+from convscope.explorer.cache import Cache, Outcome, key_of
+from convscope.explorer.jobs import Full, Jobs, Status, Work
+from convscope.progress import Steps, Watcher
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Iterator[Jobs]:
+    queue = Jobs(Cache(tmp_path), workers=1, waiting=2)
+    yield queue
+    assert queue.close()
+
+
+def _key(name: str) -> str:
+    return key_of("test", {"name": name})
+
+
+def _until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def _ended(jobs: Jobs, id: str) -> Status:
+    def status() -> Status:
+        found = jobs.status(id)
+        assert found is not None
+        return found
+
+    _until(lambda: status().ended)
+    return status()
+
+
+class _Long:
+    """Work of a million steps that counts those it took."""
+
+    def __init__(self) -> None:
+        self.steps, self.running = 0, threading.Event()
+
+    def __call__(self, watcher: Watcher) -> Outcome:
+        steps = Steps(10**6, watcher)
+        for _ in range(10**6):
+            self.steps += 1
+            self.running.set()
+            time.sleep(0.001)
+            steps.done(preview=self.steps)
+        return Outcome({})
+
+
+def _quick(watcher: Watcher) -> Outcome:
+    Steps(1, watcher).done()
+    return Outcome({"answer": 42}, {"a.png": b"picture"})
+
+
+def test_a_result_is_kept_and_found_again_without_work(jobs: Jobs) -> None:
+    first = jobs.submit("test", _key("a"), _quick)
+    assert first.state in ("waiting", "running", "done")
+    ended = _ended(jobs, first.id)
+    assert (ended.state, ended.done, ended.total) == ("done", 1, 1)
+    found = jobs.cache.get(ended.key)
+    assert found is not None
+    assert found.told == {"answer": 42}
+
+    def never(_: Watcher) -> Outcome:
+        raise AssertionError
+
+    again = jobs.submit("test", _key("a"), never)
+    assert again.state == "done"
+    assert again.key == ended.key
+
+
+def test_the_same_work_is_done_once_for_all_who_ask(jobs: Jobs) -> None:
+    work = _Long()
+    first, second = (jobs.submit("test", _key("a"), work, owner=owner) for owner in ("one", "two"))
+    assert first.id == second.id
+    work.running.wait(5)
+    jobs.release("one")
+    time.sleep(0.05)
+    assert jobs.status(first.id) is not None
+    assert not _status(jobs, first.id).ended
+    jobs.release("two")
+    assert _ended(jobs, first.id).state == "cancelled"
+
+
+def _status(jobs: Jobs, id: str) -> Status:
+    found = jobs.status(id)
+    assert found is not None
+    return found
+
+
+def test_a_job_of_nobody_outlives_the_pages(jobs: Jobs) -> None:
+    work = _Long()
+    job = jobs.submit("test", _key("a"), work)
+    jobs.submit("test", _key("a"), work, owner="page")
+    work.running.wait(5)
+    jobs.release("page")
+    time.sleep(0.05)
+    assert not _status(jobs, job.id).ended
+    jobs.cancel(job.id)
+    assert _ended(jobs, job.id).state == "cancelled"
+
+
+def test_cancel_stops_within_a_step(jobs: Jobs) -> None:
+    work = _Long()
+    job = jobs.submit("test", _key("a"), work)
+    _until(lambda: work.steps > 5)
+    jobs.cancel(job.id)
+    taken = work.steps
+    assert _ended(jobs, job.id).state == "cancelled"
+    assert work.steps <= taken + 1
+    assert jobs.preview(job.id) is None
+    assert _key("a") not in jobs.cache
+
+
+def test_a_cancelled_job_can_be_asked_for_again_at_once(jobs: Jobs) -> None:
+    work = _Long()
+    first = jobs.submit("test", _key("a"), work)
+    work.running.wait(5)
+    jobs.cancel(first.id)
+    second = jobs.submit("test", _key("a"), _quick)
+    assert second.id != first.id
+    assert _ended(jobs, second.id).state == "done"
+
+
+def test_so_many_wait_and_no_more(jobs: Jobs) -> None:
+    works = [_Long() for _ in range(3)]
+    running = jobs.submit("test", _key("0"), works[0])
+    works[0].running.wait(5)
+    waiting = [jobs.submit("test", _key(str(at)), works[at]) for at in (1, 2)]
+    with pytest.raises(Full, match="2 jobs are waiting already"):
+        jobs.submit("test", _key("3"), _quick)
+    # What is on its way already, or done, is no more work.
+    assert jobs.submit("test", _key("1"), works[1]).id == waiting[0].id
+    cancelled = jobs.cancel(waiting[0].id)
+    assert cancelled is not None
+    assert cancelled.state == "cancelled"
+    last = jobs.submit("test", _key("3"), _quick)
+    jobs.cancel(running.id)
+    jobs.cancel(waiting[1].id)
+    assert _ended(jobs, last.id).state == "done"
+    assert works[1].steps == 0
+
+
+def test_memory_returns(jobs: Jobs) -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+    ready = threading.Event()
+
+    def work_with(large: torch.Tensor) -> Work:
+        def work(watcher: Watcher) -> Outcome:
+            own = torch.zeros(1000)
+            held.extend([weakref.ref(large), weakref.ref(own)])
+            steps = Steps(10**6, watcher)
+            while True:
+                ready.set()
+                time.sleep(0.001)
+                steps.done(preview=own + large)
+
+        return work
+
+    job = jobs.submit("test", _key("a"), work_with(torch.zeros(1000)), draw=lambda preview: bytes(len(preview)))
+    ready.wait(5)
+    _until(lambda: jobs.preview(job.id))
+    jobs.cancel(job.id)
+    assert _ended(jobs, job.id).state == "cancelled"
+    _until(lambda: gc.collect() is not None and all(each() is None for each in held))
+    assert len(held) == 2
+
+
+def test_errors_are_told_in_words_without_paths(jobs: Jobs) -> None:
+    def wrong(_: Watcher) -> Outcome:
+        raise ImageError("can't read '/home/ada/dog.png': gone")
+
+    def broken(_: Watcher) -> Outcome:
+        raise KeyError("/home/ada")
+
+    def greedy(_: Watcher) -> Outcome:
+        raise MemoryError
+
+    told = []
+    for at, work in enumerate((wrong, broken, greedy)):
+        ended = _ended(jobs, jobs.submit("test", _key(str(at)), work).id)
+        assert ended.state == "failed"
+        told.append(ended.error or "")
+    assert told[0] == "can't read 'dog.png': gone"
+    assert "ada" not in told[1]
+    assert "memory" in told[2]
+    # The thread goes on.
+    assert _ended(jobs, jobs.submit("test", _key("after"), _quick).id).state == "done"
+
+
+def test_listeners_hear_of_steps_and_the_end(jobs: Jobs) -> None:
+    heard: list[tuple[Status, frozenset[str | None]]] = []
+    end = jobs.listen(lambda status, owners: heard.append((status, owners)))
+
+    def work(watcher: Watcher) -> Outcome:
+        steps = Steps(3, watcher)
+        for _ in range(3):
+            time.sleep(0.06)
+            steps.done(preview="seen")
+        return Outcome({})
+
+    job = jobs.submit("test", _key("a"), work, draw=lambda preview: preview.encode(), owner="page")
+    _ended(jobs, job.id)
+    assert [status.state for status, _ in heard][:: len(heard) - 1] == ["running", "done"]
+    assert [status.done for status, _ in heard if status.state == "running"] == [0, 1, 2, 3]
+    assert heard[-1][0].previews == 1  # no more often than every quarter of a second
+    assert all(owners == {"page"} for _, owners in heard)
+    end()
+    _ended(jobs, jobs.submit("test", _key("b"), _quick).id)
+    assert all(status.key == job.key for status, _ in heard)
+
+
+def test_old_jobs_are_forgotten(jobs: Jobs) -> None:
+    ids = []
+    for at in range(70):
+        ids.append(jobs.submit("test", _key(str(at)), _quick).id)
+        _ended(jobs, ids[-1])
+    assert jobs.status(ids[0]) is None
+    assert len(jobs.all()) <= 65
+
+
+def test_a_stop_ends_all_within_three_seconds(tmp_path: Path) -> None:
+    jobs = Jobs(Cache(tmp_path), workers=2, waiting=4)
+    works = [_Long() for _ in range(4)]
+    ids = [jobs.submit("test", _key(str(at)), work).id for at, work in enumerate(works)]
+    for work in works[:2]:
+        work.running.wait(5)
+    began = time.monotonic()
+    assert jobs.close()
+    assert time.monotonic() - began < 1
+    assert [_status(jobs, id).state for id in ids] == ["cancelled"] * 4
+    with pytest.raises(Full, match="stopping"):
+        jobs.submit("test", _key("later"), _quick)
