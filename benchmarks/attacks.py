@@ -25,7 +25,7 @@ from convscope.fooling.adversarial import Adversarial
 
 DEFAULT_FOLDER = Path(__file__).parents[2] / "shared" / "images"
 EPSILON = 2 / 255
-# Of targeted PGD: 40 of the default thirtieth hardly cross the ball, which is enough to leave a class, not to reach one.
+# Of targeted PGD: 40 of the default thirtieth hardly cross the ball, enough to leave a class, not to reach one.
 STEP = EPSILON / 8
 PARTS = ("targeted", "deep-fool", "carlini-wagner", "foolbox")
 
@@ -75,8 +75,8 @@ def targeted(network: cs.Network, images: Tensor, batch: int) -> None:
     seconds = time.perf_counter() - start
     count = len(images)
     print(
-        f"targeted PGD, 40 steps of epsilon / 8, epsilon 2/255: {_in_files(network, result)} of {count} when the PNG is read again "
-        f"(goal {0.95 * count:.0f}); largest change {255 * float(result.norms.linf.max()):.3f} of 255; "
+        f"targeted PGD, 40 steps of epsilon / 8, epsilon 2/255: {_in_files(network, result)} of {count} when "
+        f"the PNG is read again (goal {0.95 * count:.0f}); largest change {255 * float(result.norms.linf.max()):.3f} of 255; "
         f"{seconds / count:.2f} s an image"
     )
 

@@ -52,6 +52,7 @@ def attack(
     ] = None,
     norm: Annotated[str | None, typer.Option(help="linf: each value by itself; l2: all together.")] = None,
     steps: Steps = None,
+    step: Annotated[str | None, typer.Option(help="The length of a step of bim and pgd: 0.25/255.")] = None,
     label: Annotated[
         str | None, typer.Option(help="The class to be led away from; by default the one that is answered.")
     ] = None,
@@ -78,7 +79,8 @@ def attack(
     if name not in METHODS:
         raise ConvscopeError(f"no attack {method!r}; {nearest(name, METHODS)}".replace("_", "-"))
     given = {
-        "target": target, "epsilon": None if epsilon is None else _number(epsilon), "norm": norm, "steps": steps,
+        "target": target, "epsilon": _number("epsilon", epsilon), "norm": norm, "steps": steps,
+        "step": _number("step", step),
         "label": label, "seed": seed,
     }  # fmt: skip
     options = {key: value for key, value in given.items() if value is not None}
@@ -111,16 +113,18 @@ def _read(network: "Network", places: list[str]) -> "Sequence[Tensor]":
     return [network.read(each) for each in files]
 
 
-def _number(text: str) -> float:
-    """A number or a fraction.
+def _number(option: str, text: str | None) -> float | None:
+    """A number or a fraction, where there is one.
 
-    >>> _number("2/255") == 2 / 255, _number("0.5")
-    (True, 0.5)
+    >>> _number("epsilon", "2/255") == 2 / 255, _number("epsilon", "0.5"), _number("epsilon", None)
+    (True, 0.5, None)
     """
     try:
-        return float(Fraction(text.replace(" ", "")))
+        # A number may be 0.25/255, which is no fraction of whole ones.
+        above, _, below = (text or "").replace(" ", "").partition("/")
+        return None if text is None else float(Fraction(above) / Fraction(below or 1))
     except (ValueError, ZeroDivisionError):
-        raise ConvscopeError(f"can't understand --epsilon {text!r}; expected a number such as 2/255 or 0.01") from None
+        raise ConvscopeError(f"can't understand --{option} {text!r}; expected a number such as 2/255 or 0.01") from None
 
 
 def _tell(result: "Adversarial", path: Path, *, figure: bool, as_json: bool) -> None:
