@@ -76,8 +76,8 @@ def targeted(network: cs.Network, images: Tensor, batch: int) -> None:
     count = len(images)
     print(
         f"targeted PGD, 40 steps of epsilon / 8, epsilon 2/255: {_in_files(network, result)} of {count} when "
-        f"the PNG is read again (goal {0.95 * count:.0f}); largest change {255 * float(result.norms.linf.max()):.3f} of 255; "
-        f"{seconds / count:.2f} s an image"
+        f"the PNG is read again (goal {0.95 * count:.0f}); largest change "
+        f"{255 * float(result.norms.linf.max()):.3f} of 255; {seconds / count:.2f} s an image"
     )
 
 
@@ -121,7 +121,7 @@ def beside_foolbox(network: cs.Network, images: Tensor, batch: int) -> None:
     some = images[: max(1, len(images) // 5)]
     labels = torch.tensor([each[0].index for each in network.predict(some, top=1)])
     # Their preprocessing is (x − mean) / std, too.
-    module = torch.nn.Sequential(_Normalized(network), network.module.eval())
+    module = torch.nn.Sequential(_Normalized(network), network.module).eval()
     model = foolbox.PyTorchModel(module, bounds=(0, 1), device="cpu")
     fa, rows = foolbox.attacks, []
     pairs: list[tuple[str, Callable[..., Adversarial], Any, float | None]] = [
@@ -152,6 +152,7 @@ def beside_foolbox(network: cs.Network, images: Tensor, batch: int) -> None:
         own_count, their_count = (int((network.logits(each).argmax(dim=1) != labels).sum()) for each in (exact, other))
         in_files = int(torch.cat([each.successes for each in results]).sum())
         lengths = [float((each - some).flatten(1).norm(dim=1).mean()) for each in (exact, other)]
+        print(f"{name} done", flush=True)
         rows.append([
             name, f"{own_count}", f"{their_count}", f"{in_files}", f"{lengths[0]:.3f}", f"{lengths[1]:.3f}",
             f"{own_time:.1f} s", f"{their_time:.1f} s", f"{own_time / their_time:.2f}",
