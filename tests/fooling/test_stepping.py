@@ -55,7 +55,7 @@ def test_pgd_is_bim_from_its_start() -> None:
     result = cs.pgd(curved(), x, epsilon=0.2, steps=6, seed=3)
     drawn = torch.rand(x.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64) * 2 - 1
     start = (x + 0.2 * drawn).clamp(0, 1)
-    twin = slowly(curved(), x, index, 0.2, 0.01 / 0.3 * 0.2, 6, start, towards=False, norm="linf")
+    twin = slowly(curved(), x, index, 0.2, 2.5 * 0.2 / 6, 6, start, towards=False, norm="linf")
     torch.testing.assert_close(result.exact[0], twin, atol=1e-9, rtol=0)
     assert not torch.equal(result.exact, cs.pgd(curved(), x, epsilon=0.2, steps=6, seed=4).exact)
 

@@ -8,8 +8,8 @@ from convscope.fooling.wanted import Classes
 from convscope.network.network import Network
 from convscope.progress import Watcher
 
-_SHARE = 0.01 / 0.3
-"""Of epsilon: a step, as Madry et al. took it."""
+_REACH = 2.5
+"""All steps together, in epsilons, if they led one way: from any start to any place in the ball, with some to spare."""
 
 
 def pgd(
@@ -40,7 +40,7 @@ def pgd(
     steps
         How many.
     step
-        α; by default epsilon / 30.
+        α; by default 2.5 epsilon / steps, as Madry et al. took it for CIFAR (epsilon / 30 for MNIST).
     seed
         Of the starts; image n has that of seed + n.
     progress
@@ -58,8 +58,8 @@ def pgd(
     """
     given = Given.checked(network, image, target, label)
     ball = Ball.checked(norm, epsilon, given.images)
-    alpha = _SHARE * ball.epsilon if step is None else step
     check_counts(steps=steps)
+    alpha = _REACH * ball.epsilon / steps if step is None else step
     check_positive(**({} if step is None else {"step": step}))
     return attack(
         network, given, stepping(ball, alpha, steps, anywhere=True), method="pgd",
