@@ -17,8 +17,8 @@ from convscope.synthesis.colour_kept import luminance
 from convscope.synthesis.objectives import gram
 from convscope.synthesis.objectives.statistics import STATISTICS, weighted_gram
 from convscope.synthesis.style import PRESETS, Style, style
-from convscope.synthesis.style_options import layer_weights, scale_sizes
 from convscope.synthesis.style_loss import at_layer
+from convscope.synthesis.style_options import layer_weights, scale_sizes
 
 LAYERS = {"content_layers": "4", "style_layers": ["0", "4"]}
 
@@ -114,7 +114,8 @@ def test_it_is_nearer_to_the_style_than_the_content_was_and_to_the_content_than_
     [
         {"content_weight": 5}, {"style_weight": 2}, {"tv": 50}, {"content_layers": "0"}, {"style_layers": ["0"]},
         {"style_layers": {"0": 3, "4": 1}}, {"style_scale": 0.6}, {"colour": "luminance"}, {"colour": "matched"},
-        {"dream": "4"}, {"smoothing": True}, {"start": "style"}, {"start": "noise"}, {"start": image(5)}, {"sizes": [20]},
+        {"dream": "4"}, {"smoothing": True}, {"start": "style"}, {"start": "noise"},
+        {"start": image(5)}, {"sizes": [20]},
         {"preset": "adam"}, {"parameterization": "pixels"}, {"optimizer": "lbfgs:0.5"}, {"schedule": "linear"},
         {"steps": 5},
         *({"statistics": name} for name in STATISTICS if name != "gram"),
