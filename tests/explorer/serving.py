@@ -4,7 +4,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,8 +72,8 @@ class Client:
             "/api/images", method="POST", headers={**(self.bearer if headers is None else headers), **kind}, body=body
         )
 
-    def socket(self, path: str) -> ClientConnection:
-        return connect(f"ws://127.0.0.1:{self.port}{path}", additional_headers=self.bearer, proxy=None)
+    def socket(self, path: str) -> AbstractContextManager[ClientConnection]:
+        return connect(f"ws://127.0.0.1:{self.port}{path}", additional_headers=self.bearer, proxy=None, max_queue=None)
 
     def handshake(self, path: str, headers: Mapping[str, str], host: str | None = None) -> int:
         """The status with which a web socket's handshake is answered: 101 if it is taken."""

@@ -4,6 +4,7 @@ import logging
 import socket
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
 from convscope.errors import ConvscopeError
@@ -33,13 +34,12 @@ class _Words(logging.Formatter):
         return " ".join(without_paths(line).split())
 
 
-def serve(explorer: "Explorer", *, host: str = "127.0.0.1", port: int = PORT) -> None:
-    """Serve until it is stopped by Ctrl-C; prints nothing. See `bound`, `server_of`.
-
-    Raises MissingExtra, ConvscopeError.
-    """
-    with bound(host, port) as listening:
+def serve(explorer: "Explorer", listening: socket.socket) -> None:
+    """Serve on a socket that is `bound` until Ctrl-C; then jobs end, and this returns. Raises MissingExtra."""
+    # uvicorn passes on the interrupt when it is done with it.
+    with suppress(KeyboardInterrupt):
         server_of(explorer).run(sockets=[listening])
+    explorer.jobs.close()
 
 
 def bound(host: str = "127.0.0.1", port: int = PORT) -> socket.socket:
