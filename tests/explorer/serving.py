@@ -57,7 +57,7 @@ class Client:
         return self.raw("\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1") + body)
 
     def raw(self, sent: bytes) -> Answer:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             connection.sendall(sent)
             return received(connection)
 
@@ -83,7 +83,7 @@ class Client:
         }  # fmt: skip
         lines = [f"{name}: {value}" for name, value in {**upgrade, **headers}.items()]
         asked = [f"GET {path} HTTP/1.1", f"Host: {host or f'127.0.0.1:{self.port}'}", *lines, "", ""]
-        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             connection.sendall("\r\n".join(asked).encode())
             return int(connection.recv(4096).split(b" ", 2)[1])
 

@@ -28,7 +28,7 @@ def _key(name: str) -> str:
 
 
 def _until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not true():
         assert time.monotonic() < end
         time.sleep(0.002)
@@ -86,7 +86,7 @@ def test_the_same_work_is_done_once_for_all_who_ask(jobs: Jobs) -> None:
     work = _Long()
     first, second = (jobs.submit("test", _key("a"), work, owner=owner) for owner in ("one", "two"))
     assert first.id == second.id
-    work.running.wait(5)
+    work.running.wait(30)
     jobs.release("one")
     time.sleep(0.05)
     assert jobs.status(first.id) is not None
@@ -105,7 +105,7 @@ def test_a_job_of_nobody_outlives_the_pages(jobs: Jobs) -> None:
     work = _Long()
     job = jobs.submit("test", _key("a"), work)
     jobs.submit("test", _key("a"), work, owner="page")
-    work.running.wait(5)
+    work.running.wait(30)
     jobs.release("page")
     time.sleep(0.05)
     assert not _status(jobs, job.id).ended
@@ -128,7 +128,7 @@ def test_cancel_stops_within_a_step(jobs: Jobs) -> None:
 def test_a_cancelled_job_can_be_asked_for_again_at_once(jobs: Jobs) -> None:
     work = _Long()
     first = jobs.submit("test", _key("a"), work)
-    work.running.wait(5)
+    work.running.wait(30)
     jobs.cancel(first.id)
     second = jobs.submit("test", _key("a"), _quick)
     assert second.id != first.id
@@ -138,7 +138,7 @@ def test_a_cancelled_job_can_be_asked_for_again_at_once(jobs: Jobs) -> None:
 def test_so_many_wait_and_no_more(jobs: Jobs) -> None:
     works = [_Long() for _ in range(3)]
     running = jobs.submit("test", _key("0"), works[0])
-    works[0].running.wait(5)
+    works[0].running.wait(30)
     waiting = [jobs.submit("test", _key(str(at)), works[at]) for at in (1, 2)]
     with pytest.raises(Full, match="2 jobs are waiting already"):
         jobs.submit("test", _key("3"), _quick)
@@ -171,7 +171,7 @@ def test_memory_returns(jobs: Jobs) -> None:
         return work
 
     job = jobs.submit("test", _key("a"), work_with(torch.zeros(1000)), draw=lambda preview: bytes(len(preview)))
-    ready.wait(5)
+    ready.wait(30)
     _until(lambda: jobs.preview(job.id))
     jobs.cancel(job.id)
     assert _ended(jobs, job.id).state == "cancelled"
@@ -237,7 +237,7 @@ def test_a_stop_ends_all_within_three_seconds(tmp_path: Path) -> None:
     works = [_Long() for _ in range(4)]
     ids = [jobs.submit("test", _key(str(at)), work).id for at, work in enumerate(works)]
     for work in works[:2]:
-        work.running.wait(5)
+        work.running.wait(30)
     began = time.monotonic()
     assert jobs.close()
     assert time.monotonic() - began < 1

@@ -38,7 +38,7 @@ def _state(client: Client, job: dict[str, Any]) -> str:
     return str(client.ask(f"/api/jobs/{job['id']}").json["state"])
 
 
-def _until(true: Callable[[], bool], seconds: float = 10) -> float:
+def _until(true: Callable[[], bool], seconds: float = 60) -> float:
     """How long it took."""
     began = time.monotonic()
     while not true():
@@ -51,7 +51,7 @@ def _heard(events: ClientConnection, until: Callable[[dict[str, Any]], bool]) ->
     """What is told of jobs until one of them is as wanted."""
     heard: list[dict[str, Any]] = []
     while not heard or not until(heard[-1]):
-        heard += json.loads(events.recv(timeout=20))["jobs"]
+        heard += json.loads(events.recv(timeout=60))["jobs"]
     return heard
 
 
@@ -119,7 +119,7 @@ def _frame(number: int = 0, kind: str = "JPEG") -> bytes:
 
 
 def _answer(camera: ClientConnection) -> tuple[FrameTold, bytes]:
-    data = camera.recv(timeout=20)
+    data = camera.recv(timeout=60)
     assert isinstance(data, bytes)
     length = int.from_bytes(data[:4], "big")
     return FrameTold.model_validate_json(data[4 : 4 + length]), data[4 + length :]

@@ -65,6 +65,15 @@ def test_what_is_no_number_is_grey_and_dead_channels_are_dark() -> None:
     assert (np.asarray(picture)[:, 3 * (drawn.across - 1) :] == 0).any()
 
 
+@pytest.mark.parametrize("signed", [False, True])
+def test_cells_without_a_channel_look_like_0(signed: bool) -> None:
+    maps = torch.rand(5, 4, 4) - (0.5 if signed else 0)
+    drawn = sprite(maps, shared=True)
+    *_, last = _cells(drawn.png, 4, 4, drawn.across)
+    assert drawn.across == 2
+    assert (drawn.lows[0] + (drawn.highs[0] - drawn.lows[0]) * last / LEVELS == 0).all()
+
+
 def test_a_vector_is_a_sprite_of_single_pixels() -> None:
     drawn = sprite(torch.rand(1280, 1, 1), shared=True)
     assert drawn.rows == drawn.columns == 1

@@ -1,6 +1,7 @@
 """The API over HTTP. Everything is asked for by id, and nothing changes on GET."""
 
 import re
+from functools import lru_cache
 from typing import Annotated
 
 from fastapi import APIRouter, File, Query, Response, UploadFile
@@ -129,6 +130,12 @@ def _looking(explorer: Explorer) -> APIRouter:
         lens = explorer.networks.lens(network)
         return lens, explorer.images.prepared(image, lens.network)
 
+    # A layer is asked for twice, once to be read and once to be seen.
+    @lru_cache(maxsize=16)
+    def drawn(network: str, image: str, layer: str, scale: Scaling, cell: int) -> tuple[LayerShown, bytes]:
+        lens, pixels = both(network, image)
+        return layer_shown(layer, lens.maps(image, pixels, layer), shared=scale == "shared", cell=cell)
+
     @api.get("/prepared", response_class=Response)
     def prepared(network: NetworkId, image: ImageId) -> Response:
         _, pixels = both(network, image)
@@ -143,16 +150,13 @@ def _looking(explorer: Explorer) -> APIRouter:
     def layer(
         network: NetworkId, image: ImageId, layer: LayerName, scale: Scaling = "own", cell: Cell = 64
     ) -> LayerShown:
-        lens, pixels = both(network, image)
-        return layer_shown(layer, lens.maps(image, pixels, layer), shared=scale == "shared", cell=cell)[0]
+        return drawn(network, image, layer, scale, cell)[0]
 
     @api.get("/sprite", response_class=Response)
     def sprite(
         network: NetworkId, image: ImageId, layer: LayerName, scale: Scaling = "own", cell: Cell = 64
     ) -> Response:
-        lens, pixels = both(network, image)
-        drawn = layer_shown(layer, lens.maps(image, pixels, layer), shared=scale == "shared", cell=cell)[1]
-        return Response(drawn, media_type="image/png", headers=_A_WHILE)
+        return Response(drawn(network, image, layer, scale, cell)[1], media_type="image/png", headers=_A_WHILE)
 
     @api.get("/unit")
     def unit(

@@ -4,10 +4,14 @@ import os
 import secrets
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
+import torch
+
+from convscope.errors import ConvscopeError
 from convscope.explorer.cache import Cache
 from convscope.explorer.guard import Policy, new_token
 from convscope.explorer.images import Images
@@ -60,6 +64,13 @@ class Explorer:
     kinds: Kinds
     grace: float = 1.0
     pages: Pages = field(default_factory=Pages)
+
+    def warm(self) -> None:
+        """Load the usual network and run it once, so that the first page need not wait for it."""
+        # Where it can't be loaded, whoever asks for it is told.
+        with suppress(ConvscopeError):
+            lens = self.networks.lens(self.networks.all()[0].id)
+            lens.look(torch.zeros(lens.network.channels, *lens.network.input_size))
 
     @classmethod
     def of(

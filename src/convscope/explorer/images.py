@@ -132,10 +132,6 @@ class Images:
 
     # Pixels
 
-    def sha256(self, id: str) -> str:
-        """That of the file, as it is now."""
-        return hashlib.sha256(self._bytes(id)).hexdigest()
-
     def prepared(self, id: str, network: Network) -> Tensor:
         """The picture as it comes to a network, kept for the next time. Raises Unknown, ImageError."""
         asked = (id_of(network), id)

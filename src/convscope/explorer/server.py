@@ -5,6 +5,7 @@ import socket
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from threading import Thread
 from typing import TYPE_CHECKING, ClassVar
 
 from convscope.errors import ConvscopeError
@@ -36,6 +37,7 @@ class _Words(logging.Formatter):
 
 def serve(explorer: "Explorer", listening: socket.socket) -> None:
     """Serve on a socket that is `bound` until Ctrl-C; then jobs end, and this returns. Raises MissingExtra."""
+    Thread(target=explorer.warm, name="warm", daemon=True).start()
     # uvicorn passes on the interrupt when it is done with it.
     with suppress(KeyboardInterrupt):
         server_of(explorer).run(sockets=[listening])

@@ -58,7 +58,8 @@ def sprite(maps: Tensor, *, shared: bool, cell: int = 64) -> Sprite:
     rows, columns = levels.shape[1:]
     across = min(count, max(1, round(math.sqrt(count * rows / columns))))
     down = math.ceil(count / across)
-    cells = np.zeros((down * across, rows, columns), np.uint8)
+    # Cells without a channel look like nothing at all: like 0.
+    cells = np.full((down * across, rows, columns), LEVELS // 2 if diverging else 0, np.uint8)
     cells[:count] = levels
     sheet = cells.reshape(down, across, rows, columns).swapaxes(1, 2).reshape(down * rows, across * columns)
     highs = tuple(float(each) for each in ends.ravel())

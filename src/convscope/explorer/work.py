@@ -18,6 +18,7 @@ from convscope.explorer.jobs import Draw, Work
 from convscope.explorer.models import ExplainAsked, JobAsked, PatchesAsked, PreferredAsked
 from convscope.explorer.networks import Networks, Scans
 from convscope.explorer.sprite import map_png
+from convscope.image.provenance import recall
 from convscope.image.recipe import Recipe
 from convscope.image.write import png_bytes, to_picture
 from convscope.plates.explanation import usual_style
@@ -55,7 +56,8 @@ class Kinds:
         network, target = lens.network, lens.target(asked.target)
         image = self._images.prepared(asked.image, network)
         fields = asked.model_dump(exclude={"page"})
-        fields |= {"weights": network.weights_sha256, "image": self._images.sha256(asked.image)}
+        # Of the pixels that are looked at, whatever has become of the file since they were read.
+        fields |= {"weights": network.weights_sha256, "image": recall(image).sha256}
         options = _options(asked)
         parts = 1 + asked.verdict + asked.faithfulness
 
