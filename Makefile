@@ -27,7 +27,10 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.neighbours
 	$(BIN)/python -m benchmarks.maps
 	$(BIN)/python -m benchmarks.synthesis --classes 100
+	$(BIN)/python -m benchmarks.style
 	$(BIN)/python -m benchmarks.stylize
+	$(BIN)/python -m benchmarks.fool
+	$(BIN)/python -m benchmarks.attacks
 
 clean:
 	rm -rf $(VENV) demo build dist
