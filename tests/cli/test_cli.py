@@ -258,7 +258,8 @@ def test_report_and_demo_write_a_page(run: Run, monkeypatch: pytest.MonkeyPatch)
     assert "cat.png" in text
     demo = run("demo", "--out", "shown")
     assert demo.code == 0
-    assert {path.name for path in Path("shown").iterdir()} == {"chelsea-report.html", "preferred.png", "dream.png"}
+    images = {"preferred.png", "dream.png", "stylized.png"}
+    assert {path.name for path in Path("shown").iterdir()} == {"chelsea-report.html", *images}
     assert "tiger cat" in demo.out
 
 

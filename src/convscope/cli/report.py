@@ -55,8 +55,9 @@ def demo(
 ) -> None:
     """The main jobs on bundled photographs with the bundled network: a report to open in a browser, images, and a scan.
 
-    The images are what the network would like to see as the most probable class, and what it dreams of the photograph.
-    The scan is of pieces of all bundled photographs, so that there is something to rank: what units answer to, a map.
+    The images are what the network would like to see as the most probable class, what it dreams of the photograph, and
+    this in a painter's manner. The scan is of pieces of all bundled photographs, so that there is something to rank:
+    what units answer to, a map.
     """
     net = load_network(network)
     likely = net.predict(net.read(image), top=3)
@@ -87,9 +88,10 @@ def redo(
 
 
 def _make_images(network: "Network", image: str, likeliest: int, out: Path) -> None:
-    """What the network would like to see."""
+    """What the network would like to see, and the photograph in a bundled style."""
     from convscope.synthesis.dream import dream
     from convscope.synthesis.maximize import maximize
+    from convscope.synthesis.stylize import stylize
 
     with bar("maximizing") as watcher:
         made = maximize(network, likeliest, steps=_STEPS, progress=watcher)
@@ -97,6 +99,7 @@ def _make_images(network: "Network", image: str, likeliest: int, out: Path) -> N
     with bar("dreaming") as watcher:
         dreamt = dream(network, network.open(image), progress=watcher)
     write(dreamt, out / "dream.png")
+    write(stylize(network.open(image)), out / "stylized.png")
 
 
 def _look_at_pieces(network: "Network", out: Path) -> None:
