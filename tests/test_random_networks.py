@@ -12,8 +12,10 @@ from tests.random_networks import KINDS, Made, RandomNetwork, modules
 def test_every_network_runs_and_every_kind_is_drawn() -> None:
     counts: Counter[str] = Counter()
 
+    # Hypothesis draws numbers that stand in the modules loaded by then, too, so not the same in every run: enough of
+    # them that a kind which is drawn once in a hundred networks is not missed.
     @given(modules())
-    @settings(max_examples=400, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=900, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     def draw(made: Made) -> None:
         module, size = made
         assert isinstance(module, RandomNetwork)

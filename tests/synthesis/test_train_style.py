@@ -113,7 +113,9 @@ def test_stopped_and_called_again_it_ends_with_the_same_weights(photographs: Pat
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+import torch
 from tests.synthesis.test_train_style import train
+torch.set_num_threads(int(sys.argv[3]))
 def watch(progress):
     if progress.done == 5:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -124,7 +126,7 @@ train(Path(sys.argv[1]), Path(sys.argv[2]), progress=watch)
 def test_killed_and_called_again_it_ends_with_the_same_weights(photographs: Path, tmp_path: Path) -> None:
     out = tmp_path / "killed.safetensors"
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-c", KILLED, str(photographs), str(out)]
+    command = [sys.executable, "-c", KILLED, str(photographs), str(out), str(torch.get_num_threads())]
     ended = subprocess.run(command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, check=False)
     assert ended.returncode == -signal.SIGKILL
     checkpoint = tmp_path / "killed.checkpoint.safetensors"

@@ -31,9 +31,7 @@ STYLES = ("sheet", "curve")
 class Evolved(Pictured):
     """The elite of each class.
 
-    `classes` are indices and `labels` names; `probabilities` `(K,)` how sure the network is of each elite, as an image
-    in steps of 1/255; `evaluations` how many images it has seen. `curve` `(generations, 3)` holds the quartiles of the
-    probabilities over the classes after so many evaluations as `curve_at` `(generations,)` says.
+    `classes` are indices and `labels` names; elites are judged as images in steps of 1/255.
     """
 
     classes: Sequence[int]
@@ -45,18 +43,22 @@ class Evolved(Pictured):
 
     @property
     def probabilities(self) -> Tensor:
+        """`(K,)`, how sure the network is of each elite."""
         return self.elites.sure
 
     @property
     def evaluations(self) -> int:
+        """How many images the network has seen."""
         return self.elites.tried
 
     @property
     def curve(self) -> Tensor:
+        """`(generations, 3)`, the quartiles of the probabilities over the classes."""
         return self.elites.quartiles
 
     @property
     def curve_at(self) -> Tensor:
+        """`(generations,)`, how many images the network had seen by then."""
         return self.elites.tried_by
 
     @property
