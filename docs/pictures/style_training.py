@@ -10,16 +10,14 @@ from pathlib import Path
 import torch
 
 import convscope as cs
-from convscope.image.resize import resize
-from convscope.image.write import to_picture, write_png
+from convscope.image.write import write_png
 from convscope.render.curves import Curve, curves
-from convscope.render.grid import grid, stack
 from convscope.synthesis.fast_style.conditional_norm import NORMS
 from convscope.synthesis.train_style import train_style
 
 HERE = Path(__file__).parent
 LEARNED_ON = ("astronaut", "chelsea", "china", "coffee", "flower", "motorcycle", "rocket")
-SHOWN, SIDE, POINTS = "coffee", 256, 30
+POINTS = 30
 
 
 def main() -> None:
@@ -28,8 +26,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=150)
     arguments = parser.parse_args()
     network, style = cs.load("vgg16-hed"), cs.read_image(arguments.style, 192)
-    photograph = resize(cs.read_image(SHOWN, SIDE), (SIDE * 5 // 8, SIDE))
-    lines, pictures = [], []
+    lines = []
 
     for norm in NORMS:
         with tempfile.TemporaryDirectory() as folder:
@@ -41,10 +38,8 @@ def main() -> None:
         means = torch.stack([each.mean() for each in total.tensor_split(POINTS)])
         steps = torch.stack([each.mean() for each in torch.arange(1.0, len(total) + 1).tensor_split(POINTS)])
         lines.append(Curve(f"{norm} normalization", steps, means))
-        with torch.no_grad():
-            pictures.append(to_picture(made.network(photograph[None], torch.ones(1, 1))[0]))
-    chart = curves(lines, x_label="steps", y_label="loss", size=(280, 2 * SIDE), y_range=(0, 6))
-    write_png(HERE / "style-norms.png", stack(chart, grid(pictures, labels=list(NORMS), columns=2)))
+    chart = curves(lines, x_label="steps", y_label="loss", size=(280, 512), y_range=(0, 6))
+    write_png(HERE / "style-norms.png", chart)
 
 
 if __name__ == "__main__":

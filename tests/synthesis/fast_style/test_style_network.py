@@ -42,7 +42,7 @@ def test_batches_are_normalized_together_and_then_by_running_means() -> None:
     features = torch.randn(4, 2, 6, 6) * 3 + 1
     normalized = layer(features, torch.ones(4, 1))
     torch.testing.assert_close(normalized.mean(dim=(0, 2, 3)), torch.zeros(2), atol=1e-5, rtol=0)
-    torch.testing.assert_close(layer.running_mean, 0.01 * features.mean(dim=(0, 2, 3)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(layer.running_mean, 0.1 * features.mean(dim=(0, 2, 3)), atol=1e-5, rtol=0)
     layer.eval()
     alone, among = layer(features[:1], torch.ones(1, 1)), layer(features, torch.ones(4, 1))[:1]
     torch.testing.assert_close(alone, among)

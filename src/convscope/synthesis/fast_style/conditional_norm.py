@@ -40,5 +40,5 @@ class ConditionalNorm(nn.Module):
         if self.norm == "instance":
             return F.instance_norm(features, eps=_EPSILON)
         return F.batch_norm(
-            features, self.running_mean, self.running_variance, training=self.training, momentum=0.01, eps=_EPSILON
+            features, self.running_mean, self.running_variance, training=self.training, momentum=0.1, eps=_EPSILON
         )

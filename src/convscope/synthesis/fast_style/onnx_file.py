@@ -132,13 +132,7 @@ class _Calls:
             parts.append(
                 self.call("Slice", made, self.integers(*first), self.integers(*behind), self.integers(1, 2, 3))
             )
-        # Side by side, rows already follow each other as they should: (N, C, H, 2 · 2 · W). Only columns alternate.
-        beside = self.call("Concat", *parts, axis=3)
-        small = self.call("Shape", parts[0])
-        wide = self.call("Slice", small, self.integers(3), self.integers(4))
-        pairs = self.call("Reshape", beside, self.call("Concat", self.integers(-1, 2), wide, axis=0))
-        large = self.call("Mul", small, self.integers(1, 1, 2, 2))
-        woven = self.call("Reshape", self.call("Transpose", pairs, perm=[0, 2, 1]), large)
+        woven = self.call("DepthToSpace", self.call("Concat", *parts, axis=1), blocksize=2, mode="DCR")
         return self._normalized(woven, norm)
 
     def _by_rows(self, features: str, layer: Any) -> str:
