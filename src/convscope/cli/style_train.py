@@ -38,7 +38,7 @@ def style_train(
         int | None, typer.Option(min=1, help="Longer side of the styles; larger ones, larger strokes. By default SIZE.")
     ] = None,
     width: Annotated[
-        int | None, typer.Option(help="Channels at full size: 32, or 16 for a network four times as fast.")
+        int | None, typer.Option(help="Channels at full size: 32, or 16 for a network more than twice as fast.")
     ] = None,
     blocks: Annotated[int | None, typer.Option(help="How many residual blocks: 5.")] = None,
     kernel: Annotated[int | None, typer.Option(help="Side of the first and last convolution: 9.")] = None,
