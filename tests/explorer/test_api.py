@@ -59,8 +59,22 @@ def test_networks_and_their_layers(client: Client) -> None:
     layers = client.ask(f"/api/networks/{listed['id']}/layers").json
     assert [each["name"] for each in layers] == list(network.layers)
     assert layers[2]["sees"] == [7, 7]
+    assert [each["stage"] for each in layers] == ["12×12"] * 4 + ["1×1"] + ["vectors"] * 2
+    assert details["opening"] == "3"
     assert layers[-1]["sees"] is None
     assert client.ask("/api/networks/nothing").status == 404
+
+
+def test_the_colours_by_which_maps_are_read_back(client: Client, query: str) -> None:
+    told = client.ask("/api/session").json["palettes"]
+    shown = client.ask(f"/api/layer?{query}&layer=0").json
+    sheet = Image.open(io.BytesIO(client.ask(f"/api/sprite?{query}&layer=0").body))
+    colours = told["diverging" if shown["diverging"] else "sequential"]
+    assert len(colours) == LEVELS + 1 == len(set(colours))
+    seen, levels = np.asarray(sheet.convert("RGB")), np.asarray(sheet)
+    for row, column in ((0, 0), (5, 7), (11, 3)):
+        assert colours[levels[row, column]] == "#" + bytes(seen[row, column]).hex()
+    assert told["invalid"] not in told["sequential"] + told["diverging"]
 
 
 def test_predictions(client: Client, query: str) -> None:

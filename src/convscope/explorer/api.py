@@ -13,7 +13,7 @@ from convscope.explorer.guard import WRITE_HEADER
 from convscope.explorer.images import Images, Kind, Unknown
 from convscope.explorer.jobs import Status
 from convscope.explorer.lens import Lens
-from convscope.explorer.looking import layer_shown, layer_told, predictions_told, unit_shown
+from convscope.explorer.looking import layer_shown, layers_told, predictions_told, unit_shown
 from convscope.explorer.models import (
     FillName,
     ImagesTold,
@@ -25,6 +25,7 @@ from convscope.explorer.models import (
     NetworkDetails,
     NetworkTold,
     OccludedTold,
+    PalettesTold,
     PredictionTold,
     ResultTold,
     RuleName,
@@ -34,6 +35,8 @@ from convscope.explorer.models import (
     UnitShown,
 )
 from convscope.explorer.occluding import occluded_told
+from convscope.explorer.sprite import palettes
+from convscope.explorer.strip import opening_layer
 from convscope.image.write import png_bytes, to_picture
 
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -66,7 +69,7 @@ def _things(explorer: Explorer) -> APIRouter:
         policy = explorer.policy
         return SessionTold(
             version=__version__, write_header=WRITE_HEADER, write_token=policy.write_token,
-            upload_limit=policy.upload_limit,
+            upload_limit=policy.upload_limit, palettes=PalettesTold(**palettes()),
         )  # fmt: skip
 
     @api.get("/networks")
@@ -75,16 +78,18 @@ def _things(explorer: Explorer) -> APIRouter:
 
     @api.get("/networks/{id}")
     def network(id: str) -> NetworkDetails:
-        found = explorer.networks.lens(id).network
+        lens = explorer.networks.lens(id)
+        found = lens.network
         return NetworkDetails(
             id=id, name=next(each.name for each in explorer.networks.all() if each.id == id),
             input_size=found.input_size, channels=found.channels, classes=found.classes,
             labels=None if found.labels is None else list(found.labels), notes=list(found.notes),
+            opening=opening_layer(lens.layers),
         )  # fmt: skip
 
     @api.get("/networks/{id}/layers")
     def layers(id: str) -> list[LayerTold]:
-        return [layer_told(each) for each in explorer.networks.lens(id).layers.values()]
+        return layers_told(explorer.networks.lens(id))
 
     @api.get("/scans")
     def scans() -> list[ScanTold]:

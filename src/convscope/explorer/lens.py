@@ -10,6 +10,7 @@ from torch import Tensor
 
 from convscope.attribution.occluder import Box, Cover, Fill
 from convscope.errors import LayerError, TargetError
+from convscope.explorer.strip import stages
 from convscope.network.answers import Answers
 from convscope.network.engine import Part, TorchEngine, lean
 from convscope.network.graph import Graph
@@ -48,6 +49,21 @@ class Lens:
     def layers(self) -> dict[str, Layer]:
         """Those that are maps or vectors, in the order of the graph."""
         return {name: layer for name, layer in self.network.layers.items() if len(layer.shape) in (1, 3)}
+
+    @cached_property
+    def stages(self) -> dict[str, str]:
+        """By what the strip folds each of them."""
+        return stages(self.layers)
+
+    @cached_property
+    def aliases(self) -> dict[str, list[str]]:
+        """The other names that each of them has, if any."""
+        found: dict[str, list[str]] = {}
+        for name in self.network.layers.names:
+            own = self.network.layers[name].name
+            if own != name:
+                found.setdefault(own, []).append(name)
+        return found
 
     def layer(self, name: str) -> Layer:
         """That of this name or alias. Raises LayerError where there is none of maps or a vector."""

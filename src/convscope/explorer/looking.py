@@ -35,13 +35,17 @@ FRAME_PIXELS = 4_000_000
 _BINS, _CLIP = 32, 99.5
 
 
-def layer_told(layer: Layer) -> LayerTold:
-    """A layer for the strip of them."""
+def layers_told(lens: Lens) -> list[LayerTold]:
+    """The strip of layers."""
+    return [_layer_told(each, lens.stages[name], lens.aliases.get(name, [])) for name, each in lens.layers.items()]
+
+
+def _layer_told(layer: Layer, stage: str, aliases: list[str]) -> LayerTold:
     seen = layer.receptive_field
     return LayerTold(
         name=layer.name, kind=layer.kind, shape=list(layer.shape), channels=layer.shape[0],
         parameters=layer.parameters, multiply_adds=layer.multiply_adds,
-        sees=None if seen is None or seen.whole else seen.size,
+        sees=None if seen is None or seen.whole else seen.size, stage=stage, aliases=aliases,
     )  # fmt: skip
 
 

@@ -26,13 +26,25 @@ class ErrorTold(Told):
     error: str
 
 
+class PalettesTold(Told):
+    """The colours of maps and sprites, as "#rrggbb": place p of 255 stands for low + (high − low) · p / 254.
+
+    `diverging` is for scales about 0, `invalid` for what is not a number or not known yet.
+    """
+
+    sequential: list[str]
+    diverging: list[str]
+    invalid: str
+
+
 class SessionTold(Told):
-    """What a page needs beside its cookie: the header with which it uploads."""
+    """What a page needs beside its cookie: the header with which it uploads, the colours of all maps."""
 
     version: str
     write_header: str
     write_token: str
     upload_limit: int
+    palettes: PalettesTold
 
 
 class NetworkTold(Told):
@@ -43,17 +55,21 @@ class NetworkTold(Told):
 
 
 class NetworkDetails(NetworkTold):
-    """The same, loaded."""
+    """The same, loaded; `opening` is the layer at which a page opens."""
 
     input_size: tuple[int, int]
     channels: int
     classes: int | None
     labels: list[str] | None
     notes: list[str]
+    opening: str
 
 
 class LayerTold(Told):
-    """A layer; `sees` are the rows and columns of its receptive field, None where that is the whole image."""
+    """A layer; `sees` are the rows and columns of its receptive field, None where that is the whole image.
+
+    `stage` is the container by which the strip folds it, `aliases` are other names that it can be asked for by.
+    """
 
     name: str
     kind: str
@@ -62,6 +78,8 @@ class LayerTold(Told):
     parameters: int
     multiply_adds: int
     sees: tuple[int, int] | None
+    stage: str
+    aliases: list[str]
 
 
 class ImageTold(Told):

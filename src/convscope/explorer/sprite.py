@@ -3,6 +3,7 @@
 import io
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
@@ -88,6 +89,16 @@ def _palette(scale: Scale) -> bytes:
     """The colours of a scale in so many steps, and last that of what is not a number."""
     colours = scale.colour(np.linspace(scale.low, scale.high, LEVELS + 1))
     return colours.tobytes() + bytes(INVALID)
+
+
+def palettes() -> dict[str, Any]:
+    """The colours of both scales, 255 each, and that of what is not a number, as "#rrggbb"."""
+    sequential, diverging = (_hexadecimal(_PALETTES[each])[:-1] for each in (False, True))
+    return {"sequential": sequential, "diverging": diverging, "invalid": _hexadecimal(bytes(INVALID))[0]}
+
+
+def _hexadecimal(palette: bytes) -> list[str]:
+    return [f"#{palette[at : at + 3].hex()}" for at in range(0, len(palette), 3)]
 
 
 _PALETTES = {False: _palette(Scale(0.0, 1.0)), True: _palette(Scale(-1.0, 1.0))}
