@@ -1,0 +1,81 @@
+// Jobs as the server tells of them over one web socket. When the page is closed they end there.
+
+import { address, api, socketAddress, words, type Job } from "./api";
+
+const AGAIN = [250, 1000, 2000, 5000];
+const ENDED = ["done", "failed", "cancelled"];
+
+export function ended(job: Job): boolean {
+  return ENDED.includes(job.state);
+}
+
+class Jobs {
+  /** Those of this page, by id, the newest last. */
+  all = $state<Record<string, Job>>({});
+  /** Whether the server is heard. */
+  connected = $state(false);
+
+  #page: Promise<string>;
+  #entered: (page: string) => void = () => {};
+  #name: string | null = null;
+  #tries = 0;
+
+  constructor() {
+    this.#page = new Promise((resolve) => (this.#entered = resolve));
+    if (typeof window !== "undefined") this.#connect();
+  }
+
+  get running(): Job[] {
+    return Object.values(this.all).filter((job) => !ended(job));
+  }
+
+  /** Ask for work; the job as it stands then. Raises Refused. */
+  async submit(asked: Record<string, unknown>): Promise<Job> {
+    const job = await api.submit({ ...asked, page: await this.#page });
+    this.#put(job);
+    return job;
+  }
+
+  async cancel(id: string): Promise<void> {
+    await api.cancel(id).catch((error) => console.warn(words(error)));
+  }
+
+  #put(job: Job): void {
+    const known = this.all[job.id];
+    // An answer to a request may come after newer news of the same job.
+    if (known && (ended(known) || known.previews > job.previews || known.done > job.done) && !ended(job)) return;
+    this.all[job.id] = job;
+  }
+
+  #connect(): void {
+    const socket = new WebSocket(socketAddress("events", { page: this.#name }));
+    socket.onmessage = (message) => {
+      const told = JSON.parse(message.data) as { page?: string; jobs?: Job[] };
+      if (told.page) {
+        this.#name = told.page;
+        this.#entered(told.page);
+        this.#page = Promise.resolve(told.page);
+        this.connected = true;
+        this.#tries = 0;
+        void this.#catchUp();
+      }
+      for (const job of told.jobs ?? []) this.#put(job);
+    };
+    socket.onclose = () => {
+      this.connected = false;
+      const wait = AGAIN[Math.min(this.#tries++, AGAIN.length - 1)];
+      setTimeout(() => this.#connect(), wait);
+    };
+  }
+
+  /** What has become of jobs while the server was not heard. */
+  async #catchUp(): Promise<void> {
+    for (const job of this.running) {
+      const response = await fetch(address(`jobs/${job.id}`)).catch(() => null);
+      if (response?.ok) this.#put(await response.json());
+      else if (response?.status === 404) delete this.all[job.id];
+    }
+  }
+}
+
+export const jobs = new Jobs();
