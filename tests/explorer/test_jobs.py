@@ -12,7 +12,7 @@ import torch
 
 from convscope.errors import ImageError
 from convscope.explorer.cache import Cache, Outcome, key_of
-from convscope.explorer.jobs import Full, Jobs, Status, Work
+from convscope.explorer.jobs import Drawn, Full, Jobs, Reading, Status, Work
 from convscope.progress import Steps, Watcher
 
 
@@ -170,7 +170,7 @@ def test_memory_returns(jobs: Jobs) -> None:
 
         return work
 
-    job = jobs.submit("test", _key("a"), work_with(torch.zeros(1000)), draw=lambda preview: bytes(len(preview)))
+    job = jobs.submit("test", _key("a"), work_with(torch.zeros(1000)), draw=lambda preview: Drawn(bytes(len(preview))))
     ready.wait(30)
     _until(lambda: jobs.preview(job.id))
     jobs.cancel(job.id)
@@ -212,10 +212,12 @@ def test_listeners_hear_of_steps_and_the_end(jobs: Jobs) -> None:
             steps.done(preview="seen")
         return Outcome({})
 
-    job = jobs.submit("test", _key("a"), work, draw=lambda preview: preview.encode(), owner="page")
+    reading = Reading(2, 3, 0.0, 1.0, False, "logit")
+    job = jobs.submit("test", _key("a"), work, draw=lambda preview: Drawn(preview.encode(), reading), owner="page")
     _ended(jobs, job.id)
     assert [status.state for status, _ in heard][:: len(heard) - 1] == ["running", "done"]
     assert [status.done for status, _ in heard if status.state == "running"] == [0, 1, 2, 3]
+    assert heard[-1][0].preview == reading
     assert heard[-1][0].previews == 1  # no more often than every quarter of a second
     assert all(owners == {"page"} for _, owners in heard)
     end()

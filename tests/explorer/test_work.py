@@ -9,24 +9,34 @@ from PIL import Image
 from tests.scanning.little import little_network
 
 import convscope as cs
+from convscope.attribution.occluded import SoFar
+from convscope.attribution.occluder import Windows
 from convscope.explorer.images import Images
+from convscope.explorer.jobs import Drawn, Reading
 from convscope.explorer.models import ExplainAsked
 from convscope.explorer.networks import Networks, Scans
 from convscope.explorer.sprite import LEVELS
 from convscope.explorer.work import Kinds, _draw
 
 
-def _levels(png: bytes | None) -> np.ndarray:
-    assert png is not None
-    return np.asarray(Image.open(io.BytesIO(png)))
+def _levels(drawn: Drawn | None) -> np.ndarray:
+    assert drawn is not None
+    return np.asarray(Image.open(io.BytesIO(drawn.png)))
 
 
 def test_previews_of_maps_and_images() -> None:
     known = torch.full((3, 4), torch.nan)
     known[0, 1] = 2.0
-    levels = _levels(_draw(known))
-    assert levels[0, 1] == LEVELS
-    assert (np.delete(levels.ravel(), 1) == 255).all()
+    # Windows of 2×2 pixels at each second, but for the last column, which is one wide.
+    drawn = _draw(SoFar(known, Windows.over(torch.zeros(3, 6, 7), 2, 2), "logit"))
+    levels = _levels(drawn)
+    assert (levels[:2, 2:4] == LEVELS).all()
+    assert (levels == 255).sum() == 6 * 7 - 4
+    assert drawn is not None
+    assert drawn.reading == Reading(6, 7, 0.0, 2.0, False, "logit")
+    picture = Image.open(io.BytesIO(drawn.png)).convert("RGBA")
+    assert picture.getpixel((0, 0))[3] == 0  # type: ignore[index]
+    assert picture.getpixel((2, 0))[3] == 255  # type: ignore[index]
     network = little_network()
     made = cs.saliency(network, torch.rand(3, 24, 24), "class:1")
     assert _levels(_draw(made)).shape == (24, 24)

@@ -39,6 +39,26 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class SoFar:
+    """The first target's map as far as it is known, which is what a watcher is shown.
+
+    `values` `(rows, columns)` is the fall of the score with the window at each place, NaN where it was not yet; `unit`
+    says what it is counted in.
+    """
+
+    values: Tensor
+    windows: Windows
+    unit: str
+
+    @property
+    def heatmap(self) -> Tensor:
+        """By pixels `(H, W)`: the mean over the windows that cover one and are known, NaN where there are none."""
+        known = ~self.values.isnan()
+        sums, counts = self.values.where(known, 0), known.to(self.values)
+        return self.windows.averaged(sums) / self.windows.averaged(counts)
+
+
+@dataclass(frozen=True)
 class Asked:
     """What is asked of a network: the layers in `keep` and, if `whole`, its output."""
 
@@ -64,9 +84,13 @@ def measure(
     *,
     chosen: Tensor | None = None,
 ) -> list[Measured]:
-    """Every target with the occluder at all of its places, or those `chosen` `(rows, columns)`."""
+    """Every target with the occluder at all of its places, or those `chosen` `(rows, columns)`.
+
+    A watcher is shown what is known of the first target, as a `SoFar`.
+    """
     clean = Answers(*way.clean(), network.reader, 1)
     scores = [clean.score(target).new_full(windows.shape, torch.nan) for target in targets]
+    first = clean.score(targets[0])
     likely = [None if target.index is None else each.clone() for target, each in zip(targets, scores, strict=True)]
     for rows, columns, (output, kept) in way.run(chosen):
         answers = Answers(output, kept, network.reader, len(rows))
@@ -74,7 +98,8 @@ def measure(
             score[rows, columns] = answers.score(target)
             if probability is not None:
                 probability[rows, columns] = answers.probabilities[:, target.index]
-        steps.done(len(rows))
+        # One number a place, so that it costs nothing beside a batch.
+        steps.done(len(rows), preview=SoFar(first - scores[0], windows, targets[0].unit))
     return [
         Measured(score, probability, clean.score(target)[0], _first(clean.probability(target)))
         for target, score, probability in zip(targets, scores, likely, strict=True)

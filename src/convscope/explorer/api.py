@@ -225,7 +225,7 @@ def _jobs(explorer: Explorer) -> APIRouter:
         drawn = jobs.preview(id)
         if drawn is None:
             raise Unknown("there is nothing to be seen of this job now")
-        return Response(drawn, media_type="image/png")
+        return Response(drawn.png, media_type="image/png", headers={"cache-control": "no-store"})
 
     @api.get("/results/{key}")
     def result(key: str) -> ResultTold:

@@ -17,7 +17,6 @@ from convscope.progress import Progress, Watcher
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 Work = Callable[[Watcher], Outcome]
-Draw = Callable[[Any], bytes | None]
 
 _ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
 # Ended jobs that are remembered, and seconds between two previews or two words of progress.
@@ -31,8 +30,33 @@ class Full(ConvscopeError):  # noqa: N818 - it says what it is
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How a map that is drawn in so many pixels is to be read: one pixel p stands for low + (high − low) · p / 254."""
+
+    rows: int
+    columns: int
+    low: float
+    high: float
+    diverging: bool
+    unit: str
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A PNG of what a step shows, and where it is a map how to read it."""
+
+    png: bytes
+    reading: Reading | None = None
+
+
+Draw = Callable[[Any], Drawn | None]
+
+
+@dataclass(frozen=True)
 class Status:
     """How a job stands: `done` of `total` steps in `seconds`; `previews` counts what it has shown so far.
+
+    Where what it shows is a map, `preview` says how to read the last.
 
     `key` is that of its result, which is there once `state` is "done"; `error` says why it failed.
     """
@@ -45,6 +69,7 @@ class Status:
     total: int = 0
     seconds: float = 0.0
     previews: int = 0
+    preview: Reading | None = None
     error: str | None = None
 
     @property
@@ -61,7 +86,7 @@ class _Job:
     draw: Draw | None
     owners: set[str | None] = field(default_factory=set)
     stopping: bool = False
-    preview: bytes | None = None
+    preview: Drawn | None = None
     shown: float = 0.0
     told: float = 0.0
 
@@ -122,7 +147,7 @@ class Jobs:
         with self._changed:
             return [job.status for job in self._jobs.values()]
 
-    def preview(self, id: str) -> bytes | None:
+    def preview(self, id: str) -> Drawn | None:
         """What the running job has shown last."""
         with self._changed:
             job = self._jobs.get(id)
@@ -224,7 +249,7 @@ class Jobs:
             }  # fmt: skip
             if drawn is not None:
                 job.preview = drawn
-                changes["previews"] = job.status.previews + 1
+                changes |= {"previews": job.status.previews + 1, "preview": drawn.reading}
             quiet = drawn is None and now - job.told < _BETWEEN_WORDS and progress.done < progress.total
             self._tell(job, quiet=quiet, **changes)
             return not job.stopping

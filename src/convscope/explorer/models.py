@@ -254,8 +254,25 @@ class PreferredAsked(Asked):
 JobAsked = Annotated[ExplainAsked | PatchesAsked | PreferredAsked, Field(discriminator="kind")]
 
 
+class PreviewTold(Told):
+    """How to read the map at /api/jobs/ID/preview: a pixel p stands for low + (high − low) · p / 254.
+
+    Pixels that are not known yet are transparent (255).
+    """
+
+    rows: int
+    columns: int
+    low: float
+    high: float
+    diverging: bool
+    unit: str
+
+
 class JobTold(Told):
-    """How a job stands; once its state is "done", its result is at /api/results/KEY."""
+    """How a job stands; once its state is "done", its result is at /api/results/KEY.
+
+    Where what it has shown last is a map, `preview` says how to read it; the n-th that it shows has `previews` = n.
+    """
 
     id: str
     kind: str
@@ -265,11 +282,13 @@ class JobTold(Told):
     total: int
     seconds: float
     previews: int
+    preview: PreviewTold | None
     error: str | None
 
     @classmethod
     def of(cls, status: Status) -> "JobTold":
-        return cls(**vars(status))
+        preview = None if status.preview is None else PreviewTold(**vars(status.preview))
+        return cls(**{**vars(status), "preview": preview})
 
 
 class ResultTold(Told):

@@ -68,20 +68,23 @@ def sprite(maps: Tensor, *, shared: bool, cell: int = 64) -> Sprite:
     return Sprite(_png(sheet, diverging), rows, columns, across, lows, highs, diverging)
 
 
-def map_png(values: Tensor, scale: Scale) -> bytes:
-    """One map `(h, w)` as a PNG of as many pixels, by a scale: a page enlarges it and reads the values from it."""
+def map_png(values: Tensor, scale: Scale, *, clear: bool = False) -> bytes:
+    """One map `(h, w)` as a PNG of as many pixels, by a scale: a page enlarges it and reads the values from it.
+
+    With `clear`, what is not a number is not to be seen.
+    """
     array = values.detach().float().cpu().numpy()
     known = np.isfinite(array)
     position = np.clip((np.where(known, array, 0) - scale.low) / (scale.high - scale.low), 0, 1)
     levels = np.where(known, np.rint(position * LEVELS), 255).astype(np.uint8)
-    return _png(levels, scale.diverging)
+    return _png(levels, scale.diverging, clear=clear)
 
 
-def _png(levels: NDArray[np.uint8], diverging: bool) -> bytes:
+def _png(levels: NDArray[np.uint8], diverging: bool, *, clear: bool = False) -> bytes:
     picture = Image.fromarray(levels, "L")
     picture.putpalette(_PALETTES[diverging])
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=_QUICK)
+    picture.save(buffer, "PNG", compress_level=_QUICK, **({"transparency": LEVELS + 1} if clear else {}))
     return buffer.getvalue()
 
 

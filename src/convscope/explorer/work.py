@@ -10,11 +10,12 @@ from torch import Tensor
 from convscope.attribution.attribution import Attribution
 from convscope.attribution.faithfulness import faithfulness
 from convscope.attribution.methods import METHODS, check_method
+from convscope.attribution.occluded import SoFar
 from convscope.attribution.occlusion import Occlusion
 from convscope.attribution.verdict import verdict
 from convscope.explorer.cache import Outcome, key_of
 from convscope.explorer.images import Images
-from convscope.explorer.jobs import Draw, Work
+from convscope.explorer.jobs import Draw, Drawn, Reading, Work
 from convscope.explorer.models import ExplainAsked, JobAsked, PatchesAsked, PreferredAsked
 from convscope.explorer.networks import Networks, Scans
 from convscope.explorer.sprite import map_png
@@ -162,16 +163,17 @@ def _scale(values: Tensor) -> Scale:
     return Scale.of(values, percentile=_CLIP)
 
 
-def _draw(preview: Any) -> bytes | None:
-    """What a step shows: a map, images that are being made, or numbers at the places known so far."""
-    if isinstance(preview, Attribution):
-        return map_png(preview.heatmap, _scale(preview.heatmap))
+def _draw(preview: Any) -> Drawn | None:
+    """What a step shows: a map, one of which not all is known yet, or images that are being made."""
+    if isinstance(preview, (Attribution, SoFar)):
+        values = preview.heatmap
+        scale = _scale(values)
+        reading = Reading(values.shape[0], values.shape[1], scale.low, scale.high, scale.diverging, preview.unit)
+        return Drawn(map_png(values, scale, clear=True), reading)
     if not isinstance(preview, Tensor):
         return None
-    if preview.dim() == 2:
-        return map_png(preview, _scale(preview))
     image = preview[0] if preview.dim() == 4 else preview
-    return _png(to_picture(image.clamp(0, 1))) if not torch.isnan(image).any() else None
+    return Drawn(_png(to_picture(image.clamp(0, 1)))) if not torch.isnan(image).any() else None
 
 
 def _png(picture: Image.Image) -> bytes:
