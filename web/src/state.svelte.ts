@@ -1,6 +1,6 @@
 // What is looked at, which is what the address says: every state can be linked, and the back button works.
 
-import type { Rule, Scaling } from "./api";
+import type { Fill, Rule, Scaling } from "./api";
 
 export const PAGES = ["look", "explain"] as const;
 export type Page = (typeof PAGES)[number];
@@ -21,6 +21,20 @@ export interface Fields {
   scale: Scaling;
   /** Methods side by side, with commas. */
   methods: string;
+  /** The occluder in hand, "top,left,side" in pixels, and what it is filled with. */
+  hand: string | null;
+  fill: Fill;
+  /** How the map of occlusion is made, "window,stride,fill"; by the picture's size if there is none. */
+  occlusion: string | null;
+  /** How backward rules treat activations that are no rectifiers. */
+  smooth: "positive" | null;
+  /** The layer of class activation maps. */
+  cam: string | null;
+  /** What is asked of each map, with commas: "verdict", "curves". */
+  checks: string;
+  /** How much of the picture shows through maps, in percent. */
+  through: number;
+  tab: "methods" | "mistakes";
 }
 
 const USUAL: Fields = {
@@ -35,12 +49,23 @@ const USUAL: Fields = {
   sort: "index",
   scale: "own",
   methods: "occlusion,grad-cam,integrated-gradients",
+  hand: null,
+  fill: "gray",
+  occlusion: null,
+  smooth: null,
+  cam: null,
+  checks: "",
+  through: 40,
+  tab: "methods",
 };
 
 const CHOICES: { [name in keyof Fields]?: readonly string[] } = {
   rule: ["gradient", "guided", "deconvnet"],
   sort: ["index", "activation", "selectivity"],
   scale: ["own", "shared"],
+  fill: ["gray", "mean", "zero"],
+  smooth: ["positive"],
+  tab: ["methods", "mistakes"],
 };
 
 /** The page and fields of an address; what it doesn't say, or says wrongly, is as usual. */
@@ -52,7 +77,7 @@ export function parsed(path: string, search: string): { page: Page; fields: Fiel
   for (const name of Object.keys(USUAL) as (keyof Fields)[]) {
     const text = query.get(name);
     if (text === null) continue;
-    if (name === "channel") {
+    if (name === "channel" || name === "through") {
       if (/^\d{1,9}$/.test(text)) fields[name] = Number(text);
     } else if (!CHOICES[name] || CHOICES[name].includes(text)) fields[name] = text;
   }
