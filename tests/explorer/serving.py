@@ -1,13 +1,16 @@
 """A real server in a thread, and a client that sends bytes as they are: libraries tidy up what is to be tested."""
 
+import io
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from PIL import Image
 from websockets.sync.client import ClientConnection, connect
 
 from convscope.explorer.explorer import Explorer
@@ -64,6 +67,26 @@ class Client:
     def post(self, path: str, asked: Any) -> Answer:
         headers = {**self.bearer, "Content-Type": "application/json"}
         return self.ask(path, method="POST", headers=headers, body=json.dumps(asked).encode())
+
+    def made(self, asked: Any) -> Any:
+        """The result of a job, waited for, with its `key`."""
+        answer = self.post("/api/jobs", asked)
+        assert answer.status == 202, answer.body
+        job = self.ended(answer.json["id"])
+        assert job["state"] == "done", job
+        return {**self.ask(f"/api/results/{job['key']}").json, "key": job["key"]}
+
+    def ended(self, id: str) -> Any:
+        """How a job stands once it has ended."""
+        end = time.monotonic() + 120
+        while (job := self.ask(f"/api/jobs/{id}").json)["state"] in ("waiting", "running"):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        return job
+
+    def picture(self, result: Any, name: str) -> Image.Image:
+        """A picture of a result."""
+        return Image.open(io.BytesIO(self.ask(f"/api/results/{result['key']}/{name}").body))
 
     def upload(self, data: bytes, name: str = "dog.png", headers: Mapping[str, str] | None = None) -> Answer:
         kind = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}

@@ -35,18 +35,8 @@ def _own(client: Client) -> tuple[cs.Network, torch.Tensor]:
 
 
 def _done(client: Client, asked: dict[str, Any]) -> dict[str, Any]:
-    """The result of a job, waited for."""
-    answer = client.post("/api/jobs", asked)
-    assert answer.status == 202, answer.body
-    job = answer.json
-    end = time.monotonic() + 120
-    while job["state"] in ("waiting", "running"):
-        assert time.monotonic() < end
-        time.sleep(0.01)
-        job = client.ask(f"/api/jobs/{job['id']}").json
-    assert job["state"] == "done", job
-    result = client.ask(f"/api/results/{job['key']}").json
-    return {**result, "key": job["key"]}
+    made: dict[str, Any] = client.made(asked)
+    return made
 
 
 def test_networks_and_their_layers(client: Client) -> None:

@@ -232,7 +232,7 @@ def _jobs(explorer: Explorer) -> APIRouter:
         found = jobs.cache.get(key) if _KEY.fullmatch(key) else None
         if found is None:
             raise Unknown("there is no such result any more; ask for it again")
-        return ResultTold(told=dict(found.told), pictures=list(found.pictures))
+        return ResultTold.model_validate({"told": found.told, "pictures": list(found.pictures)})
 
     @api.get("/results/{key}/{name}", response_class=Response)
     def picture(key: str, name: str) -> Response:

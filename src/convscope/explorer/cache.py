@@ -19,6 +19,8 @@ LIMIT = 1 << 30
 """Bytes that are kept, unless another number is given."""
 
 _TOLD = "result.json"
+# Of what results tell.
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def key_of(kind: str, fields: Mapping[str, Any]) -> str:
     >>> key_of("explain", {"a": 1, "b": 2}) == key_of("explain", {"b": 2, "a": 1})
     True
     """
-    text = json.dumps([__version__, kind, fields], sort_keys=True, separators=(",", ":"))
+    text = json.dumps([__version__, _FORMAT, kind, fields], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

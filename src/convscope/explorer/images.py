@@ -148,6 +148,10 @@ class Images:
                 self._prepared.popitem(last=False)
         return image
 
+    def read(self, id: str, network: Network) -> Tensor:
+        """The picture of its full size, with a network's channels. Raises Unknown, ImageError."""
+        return self._read(self.item(id), network)
+
     def thumbnail(self, id: str, side: int) -> bytes:
         """A WebP whose longer side is at most so many pixels."""
         self.item(id)

@@ -1,9 +1,10 @@
 """What the server is asked and answers, typed, so that the client's types come from its OpenAPI."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from convscope.explorer import results
 from convscope.explorer.images import Item
 from convscope.explorer.jobs import State, Status
 
@@ -209,10 +210,9 @@ class Asked(BaseModel):
     page: Id | None = None
 
 
-class ExplainAsked(Asked):
-    """A map of what a target looks at in an image, by a method; with its verdict and curves if they are wanted."""
+class MapAsked(Asked):
+    """A map of what a target looks at in an image, by a method."""
 
-    kind: Literal["explain"]
     network: Id
     image: Id
     target: Words
@@ -222,9 +222,23 @@ class ExplainAsked(Asked):
     window: Annotated[int, Field(ge=1)] | None = None
     stride: Annotated[int, Field(ge=1)] | None = None
     fill: FillName = "gray"
+    seed: int = 0
+
+
+class ExplainAsked(MapAsked):
+    """A map of what a target looks at in an image, by a method; with its verdict and curves if they are wanted."""
+
+    kind: Literal["explain"]
     verdict: bool = False
     faithfulness: bool = False
-    seed: int = 0
+
+
+class SegmentAsked(MapAsked):
+    """The object that a map points to, cut out of the `photograph`, or of the picture as the network is given it."""
+
+    kind: Literal["segment"]
+    method: Words = "grad-cam"
+    photograph: bool = True
 
 
 class PatchesAsked(Asked):
@@ -251,7 +265,7 @@ class PreferredAsked(Asked):
     seed: int = 0
 
 
-JobAsked = Annotated[ExplainAsked | PatchesAsked | PreferredAsked, Field(discriminator="kind")]
+JobAsked = Annotated[ExplainAsked | PatchesAsked | PreferredAsked | SegmentAsked, Field(discriminator="kind")]
 
 
 class PreviewTold(Told):
@@ -294,7 +308,7 @@ class JobTold(Told):
 class ResultTold(Told):
     """A result: what it tells, and the names of its pictures, each at /api/results/KEY/NAME."""
 
-    told: dict[str, Any]
+    told: results.Told
     pictures: list[str]
 
 

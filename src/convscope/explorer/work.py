@@ -1,6 +1,5 @@
 """The kinds of jobs: each request as work for the queue, under the key by which its result is found again."""
 
-import io
 from typing import Any
 
 import torch
@@ -8,31 +7,38 @@ from PIL import Image
 from torch import Tensor
 
 from convscope.attribution.attribution import Attribution
-from convscope.attribution.faithfulness import faithfulness
+from convscope.attribution.faithfulness import Course, Faithfulness, faithfulness
 from convscope.attribution.methods import METHODS, check_method
 from convscope.attribution.occluded import SoFar
 from convscope.attribution.occlusion import Occlusion
-from convscope.attribution.verdict import verdict
+from convscope.attribution.verdict import Verdict, verdict
 from convscope.explorer.cache import Outcome, key_of
 from convscope.explorer.images import Images
-from convscope.explorer.jobs import Draw, Drawn, Reading, Work
-from convscope.explorer.models import ExplainAsked, JobAsked, PatchesAsked, PreferredAsked
+from convscope.explorer.jobs import Drawn, Reading
+from convscope.explorer.making import Prepared, download, finite, outcome, png
+from convscope.explorer.models import ExplainAsked, JobAsked, MapAsked, PatchesAsked, PreferredAsked, SegmentAsked
 from convscope.explorer.networks import Networks, Scans
+from convscope.explorer.results import (
+    CourseTold,
+    CurvesTold,
+    Explained,
+    PatchesFound,
+    PatchFound,
+    Preferred,
+    VerdictTold,
+)
+from convscope.explorer.segmenting import segment_prepared
 from convscope.explorer.sprite import map_png
 from convscope.image.provenance import recall
-from convscope.image.recipe import Recipe
-from convscope.image.write import png_bytes, to_picture
+from convscope.image.write import to_picture
 from convscope.plates.explanation import usual_style
 from convscope.progress import Watcher, part_of
 from convscope.render.colours import Scale
-from convscope.render.result import Pictured
 from convscope.synthesis.maximize import maximize
 
 _CLIP = 99.5
 _BY_RULES = ("guided", "deconvnet", "guided-grad-cam")
 _BY_LAYER = ("grad-cam", "guided-grad-cam")
-
-Prepared = tuple[str, Work, Draw | None]
 
 
 class Kinds:
@@ -50,6 +56,8 @@ class Kinds:
                 return self._patches(asked)
             case PreferredAsked():
                 return self._preferred(asked)
+            case SegmentAsked():
+                return segment_prepared(asked, self._networks.lens(asked.network), self._images, _options(asked))
 
     def _explain(self, asked: ExplainAsked) -> Prepared:
         check_method(asked.method)
@@ -64,25 +72,19 @@ class Kinds:
 
         def work(watcher: Watcher) -> Outcome:
             made = METHODS[asked.method](network, image, target, progress=part_of(watcher, 0, parts), **options)
-            told = _told(made) | {"method": asked.method, "verdict": None, "curves": None}
+            judged, curves = None, None
             if asked.verdict:
                 judged = verdict(network, made, seed=asked.seed, progress=part_of(watcher, 1, parts))
-                told["verdict"] = judged.to_dict()
             if asked.faithfulness:
                 curves = faithfulness(
                     network, image, made, seed=asked.seed, progress=part_of(watcher, parts - 1, parts)
                 )
-                told["curves"] = {
-                    "unit": curves.unit,
-                    "insertion": _course(curves.insertion),
-                    "deletion": _course(curves.deletion),
-                }
             style = usual_style(made)
             pictures = {
                 "map.png": map_png(made.heatmap, _scale(made.heatmap)),
-                "picture.png": _download(made, style=style),
+                "picture.png": download(made, style=style),
             }
-            return Outcome(told, pictures)
+            return outcome(_told(made, asked, judged, curves), pictures)
 
         return key_of("explain", fields), work, _draw
 
@@ -96,17 +98,22 @@ class Kinds:
         def work(watcher: Watcher) -> Outcome:
             (tiles,) = found.tiles(cell=asked.cell, progress=watcher)
             pictures: dict[str, bytes] = {}
-            told: list[dict[str, Any]] = []
+            told: list[PatchFound] = []
             for at, (tile, patch) in enumerate(zip(tiles, found.rows[0], strict=True)):
                 drawn: dict[str, Image.Image] = {"photograph": tile.photograph}
                 drawn.update(tile.projections.items())
                 names = {rule: f"{at}-{rule}.png" for rule in drawn}
-                pictures |= {names[rule]: _png(picture) for rule, picture in drawn.items()}
+                pictures |= {names[rule]: png(picture) for rule, picture in drawn.items()}
                 name = scan.images.names[scan.images.row(patch.image)].rpartition("/")[2]
-                told.append({"value": patch.value, "place": patch.place, "name": name, "pictures": names})
-            pictures["picture.png"] = _download(found, cell=asked.cell)
-            of = {"layer": found.layer, "channel": asked.channel, "images": len(scan), "note": found.note}
-            return Outcome({**of, "patches": told, "recipe": _recipe(found.recipe)}, pictures)
+                told.append(PatchFound(value=patch.value, place=patch.place, name=name, pictures=names))
+            pictures["picture.png"] = download(found, cell=asked.cell)
+            return outcome(
+                PatchesFound(
+                    layer=found.layer, channel=asked.channel, images=len(scan), note=found.note, patches=told,
+                    recipe=found.recipe.to_json(),
+                ),
+                pictures,
+            )  # fmt: skip
 
         return key_of("patches", fields), work, None
 
@@ -117,13 +124,13 @@ class Kinds:
 
         def work(watcher: Watcher) -> Outcome:
             made = maximize(network, target, preset=asked.preset, steps=asked.steps, seed=asked.seed, progress=watcher)
-            told = {"target": target.text, "value": float(made.values[-1, 0]), "recipe": _recipe(made.recipe)}
-            return Outcome(told, {"picture.png": _download(made)})
+            told = Preferred(target=target.text, value=float(made.values[-1, 0]), recipe=made.recipe.to_json())
+            return outcome(told, {"picture.png": download(made)})
 
         return key_of("preferred", fields), work, _draw
 
 
-def _options(asked: ExplainAsked) -> dict[str, Any]:
+def _options(asked: MapAsked) -> dict[str, Any]:
     """Those of the request that its method takes."""
     options: dict[str, Any] = {}
     if asked.method in _BY_RULES:
@@ -138,25 +145,27 @@ def _options(asked: ExplainAsked) -> dict[str, Any]:
     return options
 
 
-def _told(made: Attribution) -> dict[str, Any]:
+def _told(made: Attribution, asked: ExplainAsked, judged: Verdict | None, curves: Faithfulness | None) -> Explained:
     values = made.heatmap
     scale = _scale(values)
-    told: dict[str, Any] = {
-        "target": made.target, "unit": made.unit, "note": made.note, "low": scale.low, "high": scale.high,
-        "diverging": scale.diverging, "rows": values.shape[0], "columns": values.shape[1],
-        "recipe": _recipe(made.recipe), "baseline_probability": None,
-    }  # fmt: skip
-    if isinstance(made, Occlusion) and made.baseline_probability is not None:
-        told["baseline_probability"] = float(made.baseline_probability)
-    return told
+    before = made.baseline_probability if isinstance(made, Occlusion) else None
+    return Explained(
+        target=made.target, method=asked.method, unit=made.unit, note=made.note,
+        rows=values.shape[0], columns=values.shape[1], low=scale.low, high=scale.high, diverging=scale.diverging,
+        baseline_probability=None if before is None else float(before),
+        verdict=None if judged is None else VerdictTold(
+            word=judged.word, deletion=finite(judged.deletion), randomized=finite(judged.randomized),
+            noise=finite(judged.noise),
+        ),
+        curves=None if curves is None else CurvesTold(
+            unit=curves.unit, insertion=_course(curves.insertion), deletion=_course(curves.deletion)
+        ),
+        recipe=made.recipe.to_json(),
+    )  # fmt: skip
 
 
-def _course(course: Any) -> dict[str, Any]:
-    return {name: value.tolist() if isinstance(value, Tensor) else value for name, value in vars(course).items()}
-
-
-def _recipe(recipe: Recipe) -> str:
-    return recipe.to_json()
+def _course(course: Course) -> CourseTold:
+    return CourseTold(fractions=course.fractions.tolist(), values=course.values.tolist(), random=course.random.tolist())
 
 
 def _scale(values: Tensor) -> Scale:
@@ -173,15 +182,4 @@ def _draw(preview: Any) -> Drawn | None:
     if not isinstance(preview, Tensor):
         return None
     image = preview[0] if preview.dim() == 4 else preview
-    return Drawn(_png(to_picture(image.clamp(0, 1)))) if not torch.isnan(image).any() else None
-
-
-def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
-def _download(made: Pictured, **options: Any) -> bytes:
-    """The picture as it is saved, with its recipe inside."""
-    return png_bytes(made.picture(**options), made.recipe.with_picture(**options))
+    return Drawn(png(to_picture(image.clamp(0, 1)))) if not torch.isnan(image).any() else None
