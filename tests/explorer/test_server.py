@@ -24,7 +24,7 @@ from tests.explorer.conftest import explorer_of
 from convscope.explorer.server import address_of, bound, serve
 explorer = explorer_of(Path(sys.argv[1]), Path(sys.argv[2]))
 listening = bound("127.0.0.1", 0)
-print(address_of(explorer, listening), flush=True)
+print(address_of(explorer.policy, listening), flush=True)
 print(explorer.networks.all()[0].id, flush=True)
 serve(explorer, listening)
 """
@@ -52,7 +52,7 @@ def test_the_sixth_version_works(folder: Path, tmp_path: Path) -> None:
     explorer = explorer_of(folder, tmp_path, policy=Policy("0123456789abcdefghijkl"))
     with listening:
         port = listening.getsockname()[1]
-        assert server.address_of(explorer, listening) == f"http://[::1]:{port}/?token=0123456789abcdefghijkl"
+        assert server.address_of(explorer.policy, listening) == f"http://[::1]:{port}/?token=0123456789abcdefghijkl"
     explorer.jobs.close()
 
 

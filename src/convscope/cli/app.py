@@ -11,6 +11,7 @@ from convscope.cli import (
     check,
     dream,
     explain,
+    explore,
     faithfulness,
     fool,
     hog,
@@ -90,6 +91,7 @@ app.command()(fool.fool)
 app.command()(robustness.robustness)
 app.command()(linear.linear)
 app.command()(hog.hog)
+app.command()(explore.explore)
 app.command()(report.report)
 app.command()(report.demo)
 app.command()(report.redo)

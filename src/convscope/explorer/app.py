@@ -1,8 +1,6 @@
-"""The app: the API and its web sockets, errors in words, all of it behind the guard."""
+"""The API and its web sockets in one app, errors in words."""
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,7 +11,7 @@ from convscope import __version__
 from convscope.errors import ConvscopeError
 from convscope.explorer import api, sockets
 from convscope.explorer.explorer import Explorer
-from convscope.explorer.guard import App, Guard, without_paths
+from convscope.explorer.guard import without_paths
 from convscope.explorer.images import Unknown
 from convscope.explorer.jobs import Full
 from convscope.explorer.models import ErrorTold
@@ -22,15 +20,9 @@ _log = logging.getLogger("convscope.explorer")
 
 
 def plain_app(explorer: Explorer) -> FastAPI:
-    """The app without its guard: what the client's types are made from."""
-
-    @asynccontextmanager
-    async def alive(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        explorer.jobs.close()
-
+    """The app without its guard and the pages: what the client's types are made from."""
     app = FastAPI(
-        title="convscope Explorer", version=__version__, lifespan=alive,
+        title="convscope Explorer", version=__version__,
         # The usual pages about an API load scripts from elsewhere.
         openapi_url="/api/openapi.json", docs_url=None, redoc_url=None,
         responses={status: {"model": ErrorTold} for status in (401, 403, 404, 413, 415, 422, 429)},
@@ -42,11 +34,6 @@ def plain_app(explorer: Explorer) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(HTTPException, _refused)
     return app
-
-
-def guarded_app(explorer: Explorer) -> App:
-    """The app as it is served."""
-    return Guard(plain_app(explorer), explorer.policy)
 
 
 def _in_words(_: Request, error: Exception) -> JSONResponse:

@@ -13,6 +13,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -53,6 +54,11 @@ _AUTHORITY = re.compile(r"(?:\[(?P<six>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?:
 _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]+)")
 _ENCODED = re.compile(rb"%(?:2f|5c|00|25)", re.IGNORECASE)
 _PORTS = {"http": "80", "https": "443"}
+
+_TOKEN_WANTED = (
+    "open the address with the token that was printed at the start, by convscope explore where it runs; "
+    "a browser that was closed has forgotten it"
+)
 
 _log = logging.getLogger("convscope.explorer")
 
@@ -129,6 +135,15 @@ class _Asked:
     def is_api(self) -> bool:
         return self.socket or self.path == "/api" or self.path.startswith("/api/")
 
+    @property
+    def is_navigation(self) -> bool:
+        """Whether a person is about to read the answer."""
+        return (
+            self.method in ("GET", "HEAD")
+            and not self.is_api
+            and any("text/html" in each for each in self.all("accept"))
+        )
+
 
 class Guard:
     """The middleware: refuses, limits bodies, sets headers, and lets no error's inside out."""
@@ -194,7 +209,7 @@ class Guard:
             known = len(given) == 1 and scheme.lower() == "bearer" and self._is_token(token.strip())
         else:
             known = any(self._is_token(value) for value in self._cookies(asked))
-        return None if known else _Refusal(401, "open the address with the token that was printed at the start")
+        return None if known else _Refusal(401, _TOKEN_WANTED)
 
     def _unfit(self, asked: _Asked) -> _Refusal | None:
         """Whether it asks for what can't be, or in a way in which nothing is changed here."""
@@ -294,6 +309,18 @@ def authority(text: str) -> tuple[str, str | None] | None:
         return None
 
 
+def words_page(text: str) -> str:
+    """A page that says something and needs nothing: no style, no script.
+
+    >>> "&lt;b&gt;" in words_page("<b>")
+    True
+    """
+    metas = {"viewport": "width=device-width", "color-scheme": "light dark"}
+    told = "".join(f'<meta name="{name}" content="{content}">' for name, content in metas.items())
+    head = f'<meta charset="utf-8">{told}<title>convscope</title>'
+    return f'<!doctype html><html lang="en">{head}<h1>convscope</h1><p>{escape(text)}</p></html>'
+
+
 def without_paths(text: str) -> str:
     r"""A message with files by their names alone: where they lie on this machine is nobody's business.
 
@@ -356,6 +383,9 @@ async def _refuse(receive: Receive, send: Send, refusal: _Refusal, asked: _Asked
         # Before it is accepted, so that its handshake is answered with 403.
         await send({"type": "websocket.close", "code": 1008})
         return
-    body = json.dumps({"error": refusal.reason}).encode()
+    if asked.is_navigation:
+        kind, body = "text/html; charset=utf-8", words_page(refusal.reason)
+    else:
+        kind, body = "application/json", json.dumps({"error": refusal.reason})
     # Closed, or the rest of a body that nobody reads would be waited for.
-    await _respond(send, refusal.status, [("content-type", "application/json"), ("connection", "close")], body)
+    await _respond(send, refusal.status, [("content-type", kind), ("connection", "close")], body.encode())

@@ -3,14 +3,17 @@
 import logging
 import socket
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, ClassVar
 
 from convscope.errors import ConvscopeError
 from convscope.explorer import check_installed
-from convscope.explorer.guard import LOOPBACK, without_paths
+from convscope.explorer.guard import LOOPBACK, App, Guard, Policy, without_paths
+from convscope.explorer.served import FOLDER, Pages
 
 if TYPE_CHECKING:
     import uvicorn
@@ -37,11 +40,37 @@ class _Words(logging.Formatter):
 
 def serve(explorer: "Explorer", listening: socket.socket) -> None:
     """Serve on a socket that is `bound` until Ctrl-C; then jobs end, and this returns. Raises MissingExtra."""
-    Thread(target=explorer.warm, name="warm", daemon=True).start()
+    serve_soon(explorer.policy, lambda: explorer, listening)
+
+
+def serve_soon(policy: Policy, make: "Callable[[], Explorer]", listening: socket.socket) -> None:
+    """The same, and the pages come at once, while `make` imports torch and loads what there is to explore.
+
+    Raises what `make` raises, when the server has stopped for it.
+    """
+    made: Future[Explorer] = Future()
+    app: Future[App] = Future()
+    server = _server(policy, made, app)
+
+    def work() -> None:
+        try:
+            explorer = make()
+            made.set_result(explorer)
+            app.set_result(_app_of(explorer))
+        except BaseException as error:
+            for each in (made, app):
+                if not each.done():
+                    each.set_exception(error)
+            server.should_exit = True
+            return
+        explorer.warm()
+
+    Thread(target=work, name="make", daemon=True).start()
     # uvicorn passes on the interrupt when it is done with it.
     with suppress(KeyboardInterrupt):
-        server_of(explorer).run(sockets=[listening])
-    explorer.jobs.close()
+        server.run(sockets=[listening])
+    if app.done():
+        app.result()
 
 
 def bound(host: str = "127.0.0.1", port: int = PORT) -> socket.socket:
@@ -85,31 +114,50 @@ def is_loopback(address: str) -> bool:
     return address in LOOPBACK or address.startswith("127.")
 
 
-def address_of(explorer: "Explorer", listening: socket.socket) -> str:
+def address_of(policy: Policy, listening: socket.socket) -> str:
     """What to open in a browser, with the token, which leaves the address at the first load."""
     host, port = listening.getsockname()[:2]
+    # All addresses are no address to go to; this machine's own is among them.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}{explorer.policy.root_path}/?token={explorer.policy.token}"
+    return f"http://{shown}:{port}{policy.root_path}/?token={policy.token}"
 
 
-def server_of(explorer: "Explorer") -> "uvicorn.Server":
-    """The server, not running yet. Raises MissingExtra."""
+def server_of(explorer: "Explorer", pages: Path = FOLDER) -> "uvicorn.Server":
+    """The server, not running yet; `pages` is where they were built. Raises MissingExtra."""
+    made: Future[Explorer] = Future()
+    app: Future[App] = Future()
+    made.set_result(explorer)
+    app.set_result(_app_of(explorer))
+    return _server(explorer.policy, made, app, pages)
+
+
+def _app_of(explorer: "Explorer") -> App:
+    check_installed()
+    from convscope.explorer.app import plain_app
+
+    return plain_app(explorer)
+
+
+def _server(policy: Policy, made: "Future[Explorer]", app: "Future[App]", pages: Path = FOLDER) -> "uvicorn.Server":
     check_installed()
     import uvicorn
 
-    from convscope.explorer.app import guarded_app
-
     class Server(uvicorn.Server):
         async def shutdown(self, sockets: Sequence[socket.socket] | None = None) -> None:
+            explorer = made.result() if made.done() and made.exception() is None else None
             # First, since requests may wait for what jobs keep busy.
-            explorer.jobs.stop()
+            if explorer is not None:
+                explorer.jobs.stop()
             await super().shutdown(None if sockets is None else list(sockets))
+            if explorer is not None:
+                explorer.jobs.close()
 
-    log_to(explorer.policy.token)
+    log_to(policy.token)
     config = uvicorn.Config(
-        guarded_app(explorer),
+        Guard(Pages(app, pages), policy),
         # Those that need nothing compiled; the older one for web sockets is deprecated.
-        http="h11", ws="websockets-sansio",
+        http="h11", ws="websockets-sansio", lifespan="off",
         ws_max_size=_FRAME_BYTES, ws_per_message_deflate=False,
         # The usual lines tell whole addresses, with what is asked in them.
         log_config=None, access_log=False, log_level="warning",
