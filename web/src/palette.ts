@@ -72,19 +72,20 @@ export function value(level: number, low: number, high: number): number {
   return level === INVALID ? NaN : low + ((high - low) * level) / LEVELS;
 }
 
-/** A map in colours, on its own scale or, with `ends`, on another. */
+/** A map in colours, on its own scale or, with `ends`, on another; what is not known yet grey, or `clear`. */
 export function coloured(
   map: Levels,
   scale: { low: number; high: number },
   colours: Palette,
   ends: { low: number; high: number } = scale,
+  clear = false,
 ): ImageData {
   const table = new Uint32Array(256);
   for (let level = 0; level < 255; level++) {
     const position = (value(level, scale.low, scale.high) - ends.low) / (ends.high - ends.low || 1);
     table[level] = colours.colours[Math.round(LEVELS * Math.min(1, Math.max(0, position)))]!;
   }
-  table[INVALID] = colours.colours[INVALID]!;
+  table[INVALID] = clear ? 0 : colours.colours[INVALID]!;
   const pixels = new Uint32Array(map.levels.length);
   for (let at = 0; at < pixels.length; at++) pixels[at] = table[map.levels[at]!]!;
   return new ImageData(new Uint8ClampedArray(pixels.buffer), map.columns, map.rows);
