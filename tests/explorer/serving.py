@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from websockets.sync.client import ClientConnection, connect
 
 from convscope.explorer.explorer import Explorer
+from convscope.explorer.served import FOLDER
 from convscope.explorer.server import bound, server_of
 
 BOUNDARY = "------------------------of-a-test"
@@ -132,11 +134,11 @@ def form(data: bytes, name: str) -> bytes:
 
 
 @contextmanager
-def serving(explorer: Explorer) -> Iterator[Client]:
+def serving(explorer: Explorer, pages: Path = FOLDER) -> Iterator[Client]:
     """The server until the block ends, when it must stop within three seconds."""
     listening = bound("127.0.0.1", 0)
     port = listening.getsockname()[1]
-    server = server_of(explorer)
+    server = server_of(explorer, pages)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     try:

@@ -117,7 +117,7 @@ class _Asked:
     def of(cls, scope: Scope, root_path: str) -> "_Asked":
         socket = scope["type"] == "websocket"
         path = scope["path"]
-        path = path[len(root_path) :] if root_path and path.startswith(root_path + "/") else path
+        path = without_root(path, root_path) or "/"
         raw = scope.get("raw_path") or b""
         query = scope.get("query_string", b"").decode("latin-1")
         return cls("GET" if socket else scope["method"], path, raw, query, tuple(scope["headers"]), socket)
@@ -307,6 +307,15 @@ def authority(text: str) -> tuple[str, str | None] | None:
         return ipaddress.IPv6Address(match["six"]).compressed, match["port"]
     except ValueError:
         return None
+
+
+def without_root(path: str, root_path: str) -> str:
+    """An address without what a proxy puts before it, if it didn't take that off itself.
+
+    >>> without_root("/lens/look", "/lens"), without_root("/look", "/lens"), without_root("/lens", "/lens")
+    ('/look', '/look', '')
+    """
+    return path[len(root_path) :] if root_path and f"{path}/".startswith(f"{root_path}/") else path
 
 
 def words_page(text: str) -> str:

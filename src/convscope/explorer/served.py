@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convscope.errors import ConvscopeError
-from convscope.explorer.guard import App, Receive, Scope, Send, words_page
+from convscope.explorer.guard import App, Receive, Scope, Send, without_root, words_page
 
 FOLDER = Path(__file__).parent / "pages"
 """Where the build puts the pages, and an installation has them."""
@@ -83,7 +83,8 @@ class Pages:
         self._rest, self._table = rest, table(folder)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        place = _place(scope)
+        root = scope.get("root_path", "")
+        place = without_root(scope["path"], root)
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
             if place in self._table:
                 await _send(scope, send, 200, self._table[place])
@@ -92,15 +93,16 @@ class Pages:
                 page = Served(words_page(_HOW).encode(), None, _TYPES[".html"], "no-store")
                 await _send(scope, send, 503, page)
                 return
+            if place == "":
+                # Here what is beside a page would be looked for beside the proxy's folder.
+                await send(
+                    {"type": "http.response.start", "status": 307, "headers": [(b"location", f"{root}/".encode())]}
+                )
+                await send({"type": "http.response.body"})
+                return
         # Shielded, for others wait for it, too.
         rest = self._rest.result() if self._rest.done() else await asyncio.shield(asyncio.wrap_future(self._rest))
         await rest(scope, receive, send)
-
-
-def _place(scope: Scope) -> str:
-    """The address without what a proxy puts before it."""
-    path, root = str(scope["path"]), str(scope.get("root_path", ""))
-    return path.removeprefix(root) if path.startswith(root + "/") else path
 
 
 async def _send(scope: Scope, send: Send, status: int, served: Served) -> None:
