@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { area, chosen, compared, covering, mean, method, named, NAMES, toggled } from "./methods";
+import { area, chosen, compared, covering, mean, method, named, NAMES, question, toggled } from "./methods";
 
 test("the methods of an address, each once, without what there is not", () => {
   expect(chosen("grad-cam,occlusion,grad-cam,magic,constructor")).toEqual(["grad-cam", "occlusion"]);
@@ -21,6 +21,14 @@ test("targets are read by their labels", () => {
   expect(named("class:7", labels)).toBe("class:7");
   expect(named("blocks.3:12", labels)).toBe("blocks.3:12");
   expect(named("class:0", null)).toBe("class:0");
+});
+
+test("what is asked reads as a question", () => {
+  const labels = ["tabby, tabby cat", "lynx"];
+  expect(question("class:0", labels)).toBe("Why tabby?");
+  expect(question("class:0 - class:1", labels)).toBe("Why tabby rather than lynx?");
+  expect(question("golden retriever", labels)).toBe("Why golden retriever?");
+  expect(question("blocks.3:12", labels)).toBe("What drives blocks.3:12?");
 });
 
 test("occlusion is as the address says, and else by the picture's size", () => {

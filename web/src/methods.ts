@@ -100,6 +100,14 @@ export function named(target: string, labels: readonly string[] | null | undefin
   });
 }
 
+/** What is asked, as a question. */
+export function question(target: string, labels: readonly string[] | null | undefined): string {
+  const read = named(target, labels);
+  const [one, other, ...more] = read.split(" - ");
+  if (one && other && !more.length) return `Why ${one} rather than ${other}?`;
+  return read.includes(":") ? `What drives ${read}?` : `Why ${read}?`;
+}
+
 export interface Covering {
   window: number;
   stride: number;
