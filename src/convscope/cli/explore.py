@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from convscope.explorer.guard import Policy
     from convscope.network.network import Network
 
+HEADER = "header.json"
+"""What tells a scan from a folder of pictures; `scanning.header` has it too, but imports torch."""
+
 _EVERYWHERE = ("0.0.0.0", "::")
 
 
@@ -61,8 +64,10 @@ def explore(
 
     check_installed()
     check_built()
-    for each in (place, *(scan or [])):
-        _check_folder(each)
+    if place is not None:
+        _check_folder(place)
+    for each in scan or []:
+        _check_scan(each)
     hosts = frozenset(_name(each) for each in (*(() if host in _EVERYWHERE else (host,)), *(allow_host or ())))
     policy = Policy(new_token(), hosts=hosts, root_path=_root(root_path))
     # What was named is looked for before an address is promised; what is usual may come later.
@@ -73,25 +78,36 @@ def explore(
         sys.stdout.flush()
         if (_has_display() and sys.stdout.isatty()) if open_browser is None else open_browser:
             _open(address)
-        serve_soon(policy, lambda: _explorer(policy, place, scan or [], networks), listening)
+        ended = serve_soon(policy, lambda: _explorer(policy, place, scan or [], networks), listening)
+    if not ended:
+        # A thread is still within torch, which Python would tear down beneath it.
+        sys.stdout.flush()
+        os._exit(0)
 
 
-def _check_folder(place: Path | None) -> None:
+def _check_folder(place: Path) -> None:
     from convscope.errors import ConvscopeError
 
-    if place is not None and not place.is_dir():
-        got = "a file" if place.exists() else "there is nothing of that name"
-        raise ConvscopeError(f"{place}: {got}; expected a folder of pictures, or a scan as convscope scan makes it")
+    if not place.is_dir():
+        got = "a file" if place.exists() else "nothing of that name"
+        raise ConvscopeError(f"{place}: got {got}; expected a folder of pictures, or a scan as convscope scan makes it")
+
+
+def _check_scan(place: Path) -> None:
+    from convscope.errors import ConvscopeError
+
+    _check_folder(place)
+    if not (place / HEADER).is_file():
+        raise ConvscopeError(f"{place} is no scan; convscope scan {place} makes one, which is another folder")
 
 
 def _explorer(policy: "Policy", place: Path | None, named: list[Path], networks: "list[Network]") -> "Explorer":
     """Of a folder, or of a scan, whose network and pictures it brings where they are still there."""
     from convscope.explorer.explorer import Explorer
-    from convscope.scanning.header import FILE
     from convscope.scanning.stored import open_scan
 
     folder = place
-    if place is not None and (place / FILE).is_file():
+    if place is not None and (place / HEADER).is_file():
         named = [place, *named]
         source = open_scan(place).header.source or {}
         folder = Path(str(source["path"])) if source.get("kind") == "folder" else None

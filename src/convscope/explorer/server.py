@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
+from threading import enumerate as enumerate_threads
 from typing import TYPE_CHECKING, ClassVar
 
 from convscope.errors import ConvscopeError
@@ -38,16 +39,20 @@ class _Words(logging.Formatter):
         return " ".join(without_paths(line).split())
 
 
-def serve(explorer: "Explorer", listening: socket.socket) -> None:
-    """Serve on a socket that is `bound` until Ctrl-C; then jobs end, and this returns. Raises MissingExtra."""
-    serve_soon(explorer.policy, lambda: explorer, listening)
+def serve(explorer: "Explorer", listening: socket.socket) -> bool:
+    """Serve on a socket that is `bound` until Ctrl-C; then jobs end, and this returns. Raises MissingExtra.
+
+    Whether all its threads have ended, too: Python must not be left to tear torch down beneath one that computes.
+    """
+    return serve_soon(explorer.policy, lambda: explorer, listening)
 
 
-def serve_soon(policy: Policy, make: "Callable[[], Explorer]", listening: socket.socket) -> None:
+def serve_soon(policy: Policy, make: "Callable[[], Explorer]", listening: socket.socket) -> bool:
     """The same, and the pages come at once, while `make` imports torch and loads what there is to explore.
 
     Raises what `make` raises, when the server has stopped for it.
     """
+    before = set(enumerate_threads())
     made: Future[Explorer] = Future()
     app: Future[App] = Future()
     server = _server(policy, made, app)
@@ -71,6 +76,7 @@ def serve_soon(policy: Policy, make: "Callable[[], Explorer]", listening: socket
         server.run(sockets=[listening])
     if app.done():
         app.result()
+    return set(enumerate_threads()) <= before
 
 
 def bound(host: str = "127.0.0.1", port: int = PORT) -> socket.socket:
