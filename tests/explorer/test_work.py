@@ -54,7 +54,7 @@ def test_what_differs_has_another_key(change: dict[str, object]) -> None:
             "kind": "explain", "network": networks.all()[0].id, "image": "sample-chelsea", "target": "class:1",
             "method": "saliency", **changes,
         }  # fmt: skip
-        return Kinds(Images(), networks, Scans()).prepared(ExplainAsked.model_validate(asked))[0]
+        return Kinds(Images(), networks, Scans()).prepared(ExplainAsked.model_validate(asked)).key
 
     # The same at another start and for another page.
     assert key() == key(page="another")
@@ -68,6 +68,6 @@ def test_other_weights_make_another_result() -> None:
         asked = ExplainAsked(
             kind="explain", network=networks.all()[0].id, image="sample-chelsea", target="class:1", method="saliency"
         )
-        return Kinds(Images(), networks, Scans()).prepared(asked)[0]
+        return Kinds(Images(), networks, Scans()).prepared(asked).key
 
     assert key(0) != key(1)

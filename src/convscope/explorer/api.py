@@ -15,6 +15,7 @@ from convscope.explorer.jobs import Status
 from convscope.explorer.lens import Lens
 from convscope.explorer.looking import layer_shown, layers_told, predictions_told, unit_shown
 from convscope.explorer.models import (
+    ChannelsTold,
     FillName,
     ImagesTold,
     ImageTold,
@@ -35,6 +36,7 @@ from convscope.explorer.models import (
     UnitShown,
 )
 from convscope.explorer.occluding import occluded_told
+from convscope.explorer.scanned import channels_told
 from convscope.explorer.sprite import palettes
 from convscope.explorer.strip import opening_layer
 from convscope.image.write import png_bytes, to_picture
@@ -93,12 +95,18 @@ def _things(explorer: Explorer) -> APIRouter:
 
     @api.get("/scans")
     def scans() -> list[ScanTold]:
-        return [
-            ScanTold(
-                id=named.id, name=named.name, network=scan.header.network, images=len(scan), layers=list(scan.layers)
-            )
-            for named, scan in explorer.scans.all()
-        ]
+        given = [ScanTold.of(named.id, named.name, scan.header.network, scan) for named, scan in explorer.scans.all()]
+        own = [ScanTold.of(each.id, each.name, each.network.name, each.scan, each) for each in explorer.growing.all()]
+        return given + own
+
+    # As long as no more pictures have been read.
+    @lru_cache(maxsize=32)
+    def told(id: str, layer: str, _: int) -> ChannelsTold:
+        return channels_told(explorer.kinds.scan(id), layer)
+
+    @api.get("/scans/{id}/channels")
+    def channels(id: str, layer: LayerName) -> ChannelsTold:
+        return told(id, layer, len(explorer.kinds.scan(id)))
 
     return api
 
@@ -176,7 +184,7 @@ def _looking(explorer: Explorer) -> APIRouter:
     ) -> UnitShown:
         lens, pixels = both(network, image)
         place = None if row is None or column is None else (row, column)
-        usual = None if scan is None else explorer.scans.scan(scan)
+        usual = None if scan is None else explorer.kinds.find_scan(scan)
         return unit_shown(lens, image, pixels, layer, channel, place=place, rule=rule, scan=usual)
 
     @api.get("/occluded")
@@ -202,11 +210,17 @@ def _jobs(explorer: Explorer) -> APIRouter:
     jobs = explorer.jobs
 
     @api.post("/jobs", status_code=202)
-    def submit(asked: JobAsked) -> JobTold:
+    def submit(asked: JobAsked) -> JobTold | None:
         if asked.page is not None and asked.page not in explorer.pages:
             raise Unknown("there is no such page; open /api/events first, which tells its id")
-        key, work, draw = explorer.kinds.prepared(asked)
-        return JobTold.of(jobs.submit(asked.kind, key, work, draw=draw, owner=asked.page))
+        made = explorer.kinds.prepared(asked)
+        if asked.kept and (made.anew or made.key not in jobs.cache):
+            return None
+        return JobTold.of(
+            jobs.submit(
+                asked.kind, made.key, made.work, draw=made.draw, owner=asked.page, behind=made.behind, anew=made.anew
+            )
+        )
 
     @api.get("/jobs")
     def listed() -> list[JobTold]:

@@ -45,7 +45,7 @@ class Cache:
     """A folder of results, at most `limit` bytes of them; may be used from several threads at once."""
 
     def __init__(self, folder: Path, *, limit: int = LIMIT) -> None:
-        self._folder, self._limit = folder, limit
+        self.folder, self._limit = folder, limit
         self._lock = Lock()
 
     def __contains__(self, key: str) -> bool:
@@ -82,11 +82,11 @@ class Cache:
             self._shrink(path)
 
     def _path(self, key: str) -> Path:
-        return self._folder / f"{key}.zip"
+        return self.folder / f"{key}.zip"
 
     def _shrink(self, newest: Path) -> None:
         kept = []
-        for path in self._folder.glob("*.zip"):
+        for path in self.folder.glob("*.zip"):
             # Another Explorer may have removed it meanwhile.
             with suppress(OSError):
                 status = path.stat()

@@ -13,9 +13,11 @@ import torch
 
 from convscope.errors import ConvscopeError
 from convscope.explorer.cache import Cache
+from convscope.explorer.growing import Growing
 from convscope.explorer.guard import Policy, new_token
 from convscope.explorer.images import Images
 from convscope.explorer.jobs import Jobs
+from convscope.explorer.lens import is_looked_through
 from convscope.explorer.networks import Networks, Scans
 from convscope.explorer.work import Kinds
 from convscope.network.cache import cache_folder
@@ -60,6 +62,7 @@ class Explorer:
     images: Images
     networks: Networks
     scans: Scans
+    growing: Growing
     jobs: Jobs
     kinds: Kinds
     grace: float = 1.0
@@ -86,5 +89,8 @@ class Explorer:
     ) -> "Explorer":
         """Of a folder of pictures, networks by name and scans by their folders."""
         images, named, opened = Images(folder), Networks(networks), Scans(scans)
-        jobs = Jobs(cache or Cache(cache_folder() / "explorer"), workers=workers, waiting=waiting)
-        return cls(policy or Policy(new_token()), images, named, opened, jobs, Kinds(images, named, opened))
+        kept = cache or Cache(cache_folder() / "explorer")
+        growing = Growing(images, named, kept.folder / "scans")
+        kinds = Kinds(images, named, opened, growing=growing)
+        jobs = Jobs(kept, workers=workers, waiting=waiting, others=is_looked_through)
+        return cls(policy or Policy(new_token()), images, named, opened, growing, jobs, kinds)

@@ -6,7 +6,7 @@ import os
 import re
 import stat
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PureWindowsPath
@@ -21,8 +21,8 @@ from convscope.image.bundled import PHOTOGRAPHS, photograph
 from convscope.image.formats import HEAD, identify
 from convscope.image.provenance import remember
 from convscope.image.read import PIXEL_LIMIT, read_picture
-from convscope.image.recipe import Input
-from convscope.image.sources import open_source
+from convscope.image.recipe import JSON, Input
+from convscope.image.sources import Entry, Source, open_source
 from convscope.image.write import to_picture
 from convscope.network.network import Network
 
@@ -81,8 +81,8 @@ class Images:
         return {f"sample-{name}": Item(f"sample-{name}", "sample", name) for name in named if _is_there(name)}
 
     @cached_property
-    def _files(self) -> dict[str, tuple[Item, str]]:
-        """The folder's pictures, with their paths in it."""
+    def _files(self) -> dict[str, tuple[Item, Entry]]:
+        """The folder's pictures, as they lie in it."""
         if self._source is None:
             return {}
         found = {}
@@ -90,7 +90,7 @@ class Images:
             digest = hashlib.sha256(entry.name.encode("utf-8", "surrogatepass")).hexdigest()
             item = Item(f"file-{digest[:20]}", "file", PureWindowsPath(entry.name).name, entry.label)
             if self._inside(entry.name) is not None:
-                found[item.id] = item, entry.name
+                found[item.id] = item, entry
         return found
 
     def all(self, kind: Kind | None = None) -> list[Item]:
@@ -111,6 +111,31 @@ class Images:
         if found is None:
             raise Unknown("there is no such picture; it may have been an upload of an earlier time: upload it again")
         return found
+
+    # As a source
+
+    @cached_property
+    def source(self) -> tuple[str, Source]:
+        """The folder's pictures, without a folder the samples, for what reads many; and what to call them."""
+        if self._source is None or self._folder is None:
+            whole = open_source([item.name for item in self._samples.values()])
+            # The folders of the packages that they come with are no classes.
+            return "samples", Some(whole, [Entry(each.name, stamp=each.stamp) for each in whole.entries()])
+        return self._folder.name, Some(self._source, [entry for _, entry in self._files.values()])
+
+    @property
+    def labelled(self) -> Sequence[Entry]:
+        """The folder's pictures with the classes that it tells."""
+        return [entry for _, entry in self._files.values()]
+
+    def id_at(self, path: Path | None) -> str | None:
+        """The picture that lies there; None where it is none of these."""
+        return None if path is None else self._places.get(str(path)) or self._places.get(str(path.resolve()))
+
+    @cached_property
+    def _places(self) -> dict[str, str]:
+        files = {str((self._folder or Path()) / entry.name): id for id, (_, entry) in self._files.items()}
+        return {str(photograph(item.name).resolve()): id for id, item in self._samples.items()} | files
 
     # Uploads
 
@@ -172,7 +197,7 @@ class Images:
 
     def _read(self, item: Item, network: Network) -> Tensor:
         if network.loader is not None and item.kind == "file":
-            path = self._inside(self._files[item.id][1])
+            path = self._inside(self._files[item.id][1].name)
             if path is None:
                 raise Unknown("there is no such picture any more")
             return network.loader(str(path))
@@ -193,7 +218,7 @@ class Images:
         if id in self._samples:
             return photograph(self._samples[id].name).read_bytes()
         if id in self._files:
-            path = self._inside(self._files[id][1])
+            path = self._inside(self._files[id][1].name)
             if path is not None:
                 return _whole(path)
         raise Unknown("there is no such picture any more")
@@ -206,6 +231,26 @@ class Images:
         except (OSError, ValueError, RuntimeError):
             return None
         return path if path.is_relative_to(self._folder) and path.is_file() else None
+
+
+class Some(Source):
+    """Some of the pictures of a source, in an order of their own."""
+
+    def __init__(self, whole: Source, entries: Sequence[Entry]) -> None:
+        self._whole, self._entries, self.root = whole, entries, whole.root
+
+    def entries(self) -> Sequence[Entry]:
+        return self._entries
+
+    def bytes(self, name: str) -> bytes:
+        return self._whole.bytes(name)
+
+    def path(self, name: str) -> Path | None:
+        return self._whole.path(name)
+
+    @property
+    def spec(self) -> dict[str, JSON] | None:
+        return self._whole.spec
 
 
 def id_of(network: Network) -> int:

@@ -22,6 +22,9 @@ _ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
 # Ended jobs that are remembered, and seconds between two previews or two words of progress.
 _REMEMBERED, _BETWEEN_PREVIEWS, _BETWEEN_WORDS = 64, 0.25, 0.05
 
+# Seconds for which a step of the background waits for others at most.
+_LONGEST_WAIT = 3.0
+
 _log = logging.getLogger("convscope.explorer")
 
 
@@ -86,6 +89,7 @@ class _Job:
     draw: Draw | None
     owners: set[str | None] = field(default_factory=set)
     stopping: bool = False
+    behind: bool = False
     preview: Drawn | None = None
     shown: float = 0.0
     told: float = 0.0
@@ -97,24 +101,42 @@ Listener = Callable[[Status, frozenset[str | None]], None]
 class Jobs:
     """`workers` jobs at a time, at most `waiting` more in line, results in `cache`.
 
-    Nothing of a job stays in memory once it has ended, but for how it stands.
+    Jobs in the background are one at a time beside these, and give way to them and to `others`, which says whether
+    anyone else is busy. Nothing of a job stays in memory once it has ended, but for how it stands.
     """
 
-    def __init__(self, cache: Cache, *, workers: int = 1, waiting: int = 16) -> None:
+    def __init__(
+        self, cache: Cache, *, workers: int = 1, waiting: int = 16, others: Callable[[], bool] = lambda: False
+    ) -> None:
         self.cache = cache
-        self._limit = waiting
+        self._limit, self._others = waiting, others
         self._changed = Condition()
         self._jobs: OrderedDict[str, _Job] = OrderedDict()
         self._line: deque[_Job] = deque()
+        self._behind: deque[_Job] = deque()
         self._listeners: list[Listener] = []
         self._closed = False
-        self._threads = [Thread(target=self._serve, name=f"job-{at}", daemon=True) for at in range(workers)]
+        lines = [*[self._line] * workers, self._behind]
+        self._threads = [
+            Thread(target=self._serve, args=(line,), name=f"job-{at}", daemon=True) for at, line in enumerate(lines)
+        ]
         for thread in self._threads:
             thread.start()
 
-    def submit(self, kind: str, key: str, work: Work, *, draw: Draw | None = None, owner: str | None = None) -> Status:
-        """Put work in line, or find what is there of it already: its result, or the same on its way.
+    def submit(
+        self,
+        kind: str,
+        key: str,
+        work: Work,
+        *,
+        draw: Draw | None = None,
+        owner: str | None = None,
+        behind: bool = False,
+        anew: bool = False,
+    ) -> Status:
+        """Put work in line, or find what is there of it already: its result, unless `anew`, or the same on its way.
 
+        `behind` is for what takes long and is not waited for: it is done in the background.
         `draw` makes a picture of what a step shows. A job is cancelled when all its owners are gone; None never is.
         Raises Full.
         """
@@ -122,14 +144,15 @@ class Jobs:
             if self._closed:
                 raise Full("the server is stopping; start it again")
             job = next((each for each in self._jobs.values() if each.status.key == key and _lives(each)), None)
-            if job is None and key in self.cache:
+            line = self._behind if behind else self._line
+            if job is None and not anew and key in self.cache:
                 job = _Job(Status(secrets.token_hex(8), kind, key, "done"), None, None)
             elif job is None:
-                if len(self._line) >= self._limit:
+                if len(line) >= self._limit:
                     raise Full(f"{self._limit} jobs are waiting already; cancel one, or ask again later")
-                job = _Job(Status(secrets.token_hex(8), kind, key, "waiting"), work, draw)
-                self._line.append(job)
-                self._changed.notify()
+                job = _Job(Status(secrets.token_hex(8), kind, key, "waiting"), work, draw, behind=behind)
+                line.append(job)
+                self._changed.notify_all()
             self._jobs[job.status.id] = job
             if not job.status.ended:
                 job.owners.add(owner)
@@ -203,13 +226,13 @@ class Jobs:
 
     # In the threads
 
-    def _serve(self) -> None:
+    def _serve(self, line: deque[_Job]) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._line or self._closed)
-                if self._closed and not self._line:
+                self._changed.wait_for(lambda: line or self._closed)
+                if self._closed and not line:
                     return
-                job = self._line.popleft()
+                job = line.popleft()
                 self._tell(job, state="running")
             self._run(job)
             # Else the loop would hold the last job until the next.
@@ -252,15 +275,27 @@ class Jobs:
                 changes |= {"previews": job.status.previews + 1, "preview": drawn.reading}
             quiet = drawn is None and now - job.told < _BETWEEN_WORDS and progress.done < progress.total
             self._tell(job, quiet=quiet, **changes)
+            if job.behind:
+                self._give_way(job)
             return not job.stopping
 
     # With the lock held
 
+    def _give_way(self, job: _Job) -> None:
+        """Wait while others work, but not for ever."""
+        until = time.monotonic() + _LONGEST_WAIT
+        while time.monotonic() < until and not job.stopping and (self._is_busy() or self._others()):
+            self._changed.wait(_BETWEEN_WORDS)
+
+    def _is_busy(self) -> bool:
+        return any(each.status.state == "running" and not each.behind for each in self._jobs.values())
+
     def _stop(self, job: _Job) -> None:
         job.stopping = True
-        if job in self._line:
-            self._line.remove(job)
-            self._end(job, "cancelled", None)
+        for line in (self._line, self._behind):
+            if job in line:
+                line.remove(job)
+                self._end(job, "cancelled", None)
 
     def _end(self, job: _Job, state: State, error: str | None) -> None:
         job.work = job.draw = job.preview = None

@@ -1,6 +1,7 @@
 """A network made ready to be looked through again and again: lean, by torch, its last answers and maps kept."""
 
-from collections import OrderedDict
+import time
+from collections import OrderedDict, deque
 from functools import cached_property
 from threading import BoundedSemaphore, Lock, RLock
 from typing import Any
@@ -22,8 +23,17 @@ from convscope.network.target import Grammar, Mask, Target
 # Passes at once, over all networks and pages: more only wait for one another, and take memory.
 _turns = BoundedSemaphore(2)
 
+# When anyone looked last.
+_looked: deque[float] = deque(maxlen=1)
+_LATELY = 0.5
+
 _KEPT_BYTES = 96 << 20
 _KEPT_ANSWERS = 256
+
+
+def is_looked_through() -> bool:
+    """Whether anyone has looked through a network in the last half second: at a picture, or with a camera."""
+    return bool(_looked) and time.monotonic() - _looked[-1] < _LATELY
 
 
 class Lens:
@@ -135,6 +145,7 @@ class Lens:
         return self.network.labels[index] if self.network.labels else f"class:{index}"
 
     def _run(self, fed: Tensor, layers: tuple[str, ...], *, whole: bool) -> Answers:
+        _looked.append(time.monotonic())
         with _turns:
             output: Any
             if self._graph is None:

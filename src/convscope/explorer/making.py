@@ -2,6 +2,7 @@
 
 import io
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
@@ -12,8 +13,19 @@ from convscope.explorer.results import Result
 from convscope.image.write import png_bytes
 from convscope.render.result import Pictured
 
-Prepared = tuple[str, Work, Draw | None]
-"""The key by which a result is found again, the work that makes it, and how its previews are drawn."""
+
+@dataclass(frozen=True)
+class Prepared:
+    """The `key` by which a result is found again, the `work` that makes it, and how `draw` shows its previews.
+
+    It is done in the background if it stands `behind` the others, and whatever was kept by that key if `anew`.
+    """
+
+    key: str
+    work: Work
+    draw: Draw | None = None
+    behind: bool = False
+    anew: bool = False
 
 
 def outcome(told: Result, pictures: dict[str, bytes] | None = None) -> Outcome:

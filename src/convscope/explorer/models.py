@@ -1,12 +1,14 @@
 """What the server is asked and answers, typed, so that the client's types come from its OpenAPI."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from convscope.explorer import results
+from convscope.explorer.growing import GrowingScan
 from convscope.explorer.images import Item
 from convscope.explorer.jobs import State, Status
+from convscope.scanning.stored import Scan
 
 Scaling = Literal["own", "shared"]
 RuleName = Literal["gradient", "guided", "deconvnet"]
@@ -193,13 +195,54 @@ class OccludedTold(Told):
 
 
 class ScanTold(Told):
-    """A scan that can be asked for."""
+    """A scan that can be asked for, of `images` pictures so far, of `total`, and whether more are being read now.
+
+    `own` is one that the Explorer makes of its own pictures, by the job `scan`. `names` are all names of its layers.
+    """
 
     id: str
     name: str
     network: str
     images: int
     layers: list[str]
+    total: int
+    growing: bool
+    own: bool
+    names: list[str]
+
+    @classmethod
+    def of(cls, id: str, name: str, network: str, scan: Scan | None, own: GrowingScan | None = None) -> "ScanTold":
+        layers = {} if scan is None else scan.layers
+        images = 0 if scan is None else len(scan)
+        return cls(
+            id=id, name=name, network=network, images=images, layers=list(layers),
+            total=images if own is None else own.total, growing=own is not None and own.growing, own=own is not None,
+            names=list(dict.fromkeys(name for each in layers.values() for name in (each.name, *each.called))),
+        )  # fmt: skip
+
+
+class ChannelsTold(Told):
+    """What each channel of a layer usually does over `images` pictures; one entry a channel.
+
+    `mean`, `spread` and `largest` are of its largest value in each picture, `share` is that of the pictures in which it
+    is above 0. `selectivity`, by which channels can be sorted, is `measured` by "classes", how much it prefers one
+    class to the others, in [0, 1] (`prefers` which, `chance` by chance); or without classes by "spread", how many
+    standard deviations its largest value lies above the mean. It is None for a channel that never changes. `states`
+    are "dead", "saturated" or empty.
+    """
+
+    layer: str
+    images: int
+    measured: Literal["classes", "spread"]
+    selectivity: list[float | None]
+    prefers: list[str | None]
+    chance: list[float | None]
+    mean: list[float]
+    spread: list[float]
+    largest: list[float]
+    share: list[float]
+    states: list[Literal["", "dead", "saturated"]]
+    notes: list[str]
 
 
 class Asked(BaseModel):
@@ -208,6 +251,12 @@ class Asked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     page: Id | None = None
+    kept: bool = False
+    """Only what was made before, if it is still there: else the answer is null, and no work begins."""
+
+    def fields(self) -> dict[str, Any]:
+        """What the result depends on."""
+        return self.model_dump(exclude={"page", "kept"})
 
 
 class MapAsked(Asked):
@@ -241,6 +290,31 @@ class SegmentAsked(MapAsked):
     photograph: bool = True
 
 
+class ScanAsked(Asked):
+    """A pass of a network over all pictures of the folder, without one over the samples; with these layers, too.
+
+    It is done in the background, goes on where it was stopped, and can be used meanwhile (GET /api/scans).
+    """
+
+    kind: Literal["scan"]
+    network: Id
+    layers: Annotated[list[Words], Field(max_length=64)] = []
+
+
+class MistakesAsked(Asked):
+    """The `limit` most confident errors of a network over the folder's pictures, by the classes that it tells.
+
+    All are scanned first, in the background; with `partial` only those count that were scanned already. `scan` names
+    another scan of this network to look at.
+    """
+
+    kind: Literal["mistakes"]
+    network: Id
+    scan: Id | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    partial: bool = False
+
+
 class PatchesAsked(Asked):
     """What a channel is strongest at over a scan, with projections."""
 
@@ -265,7 +339,10 @@ class PreferredAsked(Asked):
     seed: int = 0
 
 
-JobAsked = Annotated[ExplainAsked | PatchesAsked | PreferredAsked | SegmentAsked, Field(discriminator="kind")]
+JobAsked = Annotated[
+    ExplainAsked | PatchesAsked | PreferredAsked | SegmentAsked | ScanAsked | MistakesAsked,
+    Field(discriminator="kind"),
+]
 
 
 class PreviewTold(Told):

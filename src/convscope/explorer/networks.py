@@ -36,6 +36,11 @@ class Networks:
         """In the order given."""
         return [Named(id, _shown(each if isinstance(each, str) else each.name)) for id, each in self._given.items()]
 
+    @property
+    def loaded(self) -> list[str]:
+        """Those that were asked for already."""
+        return list(self._lenses)
+
     def lens(self, id: str) -> Lens:
         """The network of that id, loaded, ready to be looked through. Raises Unknown, NetworkError."""
         if id not in self._given:

@@ -56,11 +56,15 @@ class Explained(Result):
 
 
 class PatchFound(Result):
-    """One of a channel's strongest: its value, where in the layer's map that is, and its pictures by what they show."""
+    """One of a channel's strongest: its value, where in the layer's map that is, and its pictures by what they show.
+
+    `image` is the whole picture's id, where it is one of those at /api/images.
+    """
 
     value: float
     place: tuple[int, int] | None
     name: str
+    image: str | None
     pictures: dict[str, str]
 
 
@@ -112,4 +116,61 @@ class Segmented(Result):
     recipe: str
 
 
-Told = Annotated[Explained | PatchesFound | Preferred | Segmented, Field(discriminator="kind")]
+class Scanned(Result):
+    """A scan that has come to its end: `labelled` of its `images` have a class that the network knows."""
+
+    kind: Literal["scan"] = "scan"
+    scan: str
+    images: int
+    unreadable: int
+    labelled: int
+    layers: list[str]
+
+
+class MistakeTold(Result):
+    """A picture of the class `label` that was taken for `predicted`; `target` asks why that and not its own.
+
+    `image` is its id, where it is one of those at /api/images.
+    """
+
+    image: str | None
+    name: str
+    label: str
+    label_index: int
+    label_probability: float | None
+    predicted: str
+    predicted_index: int
+    probability: float
+    target: str
+
+
+class ConfusionTold(Result):
+    """So many of the `images` of the class `label` were taken for `predicted`."""
+
+    label: str
+    predicted: str
+    count: int
+    images: int
+
+
+class MistakesFound(Result):
+    """Of `images` pictures whose class is known `wrong` were taken for others; the most confident errors come first.
+
+    `total` is how many pictures there are; `top_accuracy` counts those whose class is among the `top` most probable.
+    """
+
+    kind: Literal["mistakes"] = "mistakes"
+    images: int
+    total: int
+    wrong: int
+    accuracy: float
+    top: int
+    top_accuracy: float
+    mistakes: list[MistakeTold]
+    confusions: list[ConfusionTold]
+    recipe: str
+
+
+Told = Annotated[
+    Explained | PatchesFound | Preferred | Segmented | Scanned | MistakesFound, Field(discriminator="kind")
+]

@@ -24,7 +24,7 @@ def segment_prepared(asked: SegmentAsked, lens: Lens, images: Images, options: d
         raise MissingExtra("cutting out objects", extra="segment")
     network, target = lens.network, lens.target(asked.target)
     image = images.prepared(asked.image, network)
-    fields = asked.model_dump(exclude={"page"})
+    fields = asked.fields()
     fields |= {"weights": network.weights_sha256, "image": recall(image).sha256}
 
     def work(watcher: Watcher) -> Outcome:
@@ -43,7 +43,7 @@ def segment_prepared(asked: SegmentAsked, lens: Lens, images: Images, options: d
         )  # fmt: skip
         return outcome(told, pictures)
 
-    return key_of("segment", fields), work, None
+    return Prepared(key_of("segment", fields), work)
 
 
 def _box(made: Segmentation) -> BoxTold:

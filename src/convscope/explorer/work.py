@@ -12,11 +12,23 @@ from convscope.attribution.methods import METHODS, check_method
 from convscope.attribution.occluded import SoFar
 from convscope.attribution.occlusion import Occlusion
 from convscope.attribution.verdict import Verdict, verdict
+from convscope.errors import ConvscopeError
 from convscope.explorer.cache import Outcome, key_of
+from convscope.explorer.growing import Growing
 from convscope.explorer.images import Images
 from convscope.explorer.jobs import Drawn, Reading
 from convscope.explorer.making import Prepared, download, finite, outcome, png
-from convscope.explorer.models import ExplainAsked, JobAsked, MapAsked, PatchesAsked, PreferredAsked, SegmentAsked
+from convscope.explorer.mistaken import mistakes_prepared
+from convscope.explorer.models import (
+    ExplainAsked,
+    JobAsked,
+    MapAsked,
+    MistakesAsked,
+    PatchesAsked,
+    PreferredAsked,
+    ScanAsked,
+    SegmentAsked,
+)
 from convscope.explorer.networks import Networks, Scans
 from convscope.explorer.results import (
     CourseTold,
@@ -27,6 +39,7 @@ from convscope.explorer.results import (
     Preferred,
     VerdictTold,
 )
+from convscope.explorer.scanned import scan_prepared
 from convscope.explorer.segmenting import segment_prepared
 from convscope.explorer.sprite import map_png
 from convscope.image.provenance import recall
@@ -34,6 +47,7 @@ from convscope.image.write import to_picture
 from convscope.plates.explanation import usual_style
 from convscope.progress import Watcher, part_of
 from convscope.render.colours import Scale
+from convscope.scanning.stored import Scan
 from convscope.synthesis.maximize import maximize
 
 _CLIP = 99.5
@@ -44,11 +58,24 @@ _BY_LAYER = ("grad-cam", "guided-grad-cam")
 class Kinds:
     """Makes work of requests, with the things that they name by id."""
 
-    def __init__(self, images: Images, networks: Networks, scans: Scans) -> None:
+    def __init__(self, images: Images, networks: Networks, scans: Scans, *, growing: Growing | None = None) -> None:
         self._images, self._networks, self._scans = images, networks, scans
+        self._growing = growing or Growing(images, networks, None)
+
+    def scan(self, id: str) -> Scan:
+        """A scan that was given, or one of the Explorer's own. Raises Unknown, ConvscopeError where it is empty."""
+        found = self.find_scan(id)
+        if found is None:
+            raise ConvscopeError("nothing has been scanned yet; ask again when the first pictures have")
+        return found
+
+    def find_scan(self, id: str) -> Scan | None:
+        """The same; None where it is empty."""
+        own = next((each for each in self._growing.all() if each.id == id), None)
+        return self._scans.scan(id) if own is None else own.scan
 
     def prepared(self, asked: JobAsked) -> Prepared:
-        """The key, the work and how its previews are drawn. Raises Unknown and what is wrong with the request."""
+        """The work for a request. Raises Unknown and what is wrong with the request."""
         match asked:
             case ExplainAsked():
                 return self._explain(asked)
@@ -58,13 +85,19 @@ class Kinds:
                 return self._preferred(asked)
             case SegmentAsked():
                 return segment_prepared(asked, self._networks.lens(asked.network), self._images, _options(asked))
+            case ScanAsked():
+                return scan_prepared(asked, self._growing.of(asked.network))
+            case MistakesAsked():
+                lens = self._networks.lens(asked.network)
+                given = None if asked.scan is None else self.scan(asked.scan)
+                return mistakes_prepared(asked, lens, self._images, self._growing, given)
 
     def _explain(self, asked: ExplainAsked) -> Prepared:
         check_method(asked.method)
         lens = self._networks.lens(asked.network)
         network, target = lens.network, lens.target(asked.target)
         image = self._images.prepared(asked.image, network)
-        fields = asked.model_dump(exclude={"page"})
+        fields = asked.fields()
         # Of the pixels that are looked at, whatever has become of the file since they were read.
         fields |= {"weights": network.weights_sha256, "image": recall(image).sha256}
         options = _options(asked)
@@ -86,14 +119,14 @@ class Kinds:
             }
             return outcome(_told(made, asked, judged, curves), pictures)
 
-        return key_of("explain", fields), work, _draw
+        return Prepared(key_of("explain", fields), work, _draw)
 
     def _patches(self, asked: PatchesAsked) -> Prepared:
-        scan = self._scans.scan(asked.scan)
+        scan = self.scan(asked.scan)
         found = scan.top_patches(
             asked.layer, channel=asked.channel, k=asked.k, projections=asked.projections, smooth=asked.smooth
         )
-        fields = asked.model_dump(exclude={"page"}) | {"weights": scan.header.weights, "images": len(scan)}
+        fields = asked.fields() | {"weights": scan.header.weights, "images": len(scan)}
 
         def work(watcher: Watcher) -> Outcome:
             (tiles,) = found.tiles(cell=asked.cell, progress=watcher)
@@ -104,8 +137,9 @@ class Kinds:
                 drawn.update(tile.projections.items())
                 names = {rule: f"{at}-{rule}.png" for rule in drawn}
                 pictures |= {names[rule]: png(picture) for rule, picture in drawn.items()}
-                name = scan.images.names[scan.images.row(patch.image)].rpartition("/")[2]
-                told.append(PatchFound(value=patch.value, place=patch.place, name=name, pictures=names))
+                called = scan.images.names[scan.images.row(patch.image)]
+                name, image = called.rpartition("/")[2], self._images.id_at(scan.source.path(called))
+                told.append(PatchFound(value=patch.value, place=patch.place, name=name, image=image, pictures=names))
             pictures["picture.png"] = download(found, cell=asked.cell)
             return outcome(
                 PatchesFound(
@@ -115,19 +149,19 @@ class Kinds:
                 pictures,
             )  # fmt: skip
 
-        return key_of("patches", fields), work, None
+        return Prepared(key_of("patches", fields), work)
 
     def _preferred(self, asked: PreferredAsked) -> Prepared:
         lens = self._networks.lens(asked.network)
         network, target = lens.network, lens.target(asked.target)
-        fields = asked.model_dump(exclude={"page"}) | {"weights": network.weights_sha256}
+        fields = asked.fields() | {"weights": network.weights_sha256}
 
         def work(watcher: Watcher) -> Outcome:
             made = maximize(network, target, preset=asked.preset, steps=asked.steps, seed=asked.seed, progress=watcher)
             told = Preferred(target=target.text, value=float(made.values[-1, 0]), recipe=made.recipe.to_json())
             return outcome(told, {"picture.png": download(made)})
 
-        return key_of("preferred", fields), work, _draw
+        return Prepared(key_of("preferred", fields), work, _draw)
 
 
 def _options(asked: MapAsked) -> dict[str, Any]:
