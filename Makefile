@@ -2,20 +2,30 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What the Explorer's pages are made of; installing builds them (hatch_build.py), which needs npm's registry once.
+WEB := hatch_build.py $(shell find web -name node_modules -prune -o -type f -print)
+WEB_INSTALLED := web/node_modules/.package-lock.json
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix web
 
-.PHONY: demo test check bench clean
+.PHONY: demo explore test check bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/convscope demo
 
-test: $(VENV)/installed-dev
+explore: $(VENV)/installed
+	test -e demo/pieces.scan/header.json || $(BIN)/convscope demo
+	$(BIN)/convscope explore demo/pieces.scan
+
+test: $(VENV)/installed-dev $(WEB_INSTALLED)
+	$(NPM) test --silent
 	$(BIN)/pytest -n auto
 
-check: $(VENV)/installed-dev
+check: $(VENV)/installed-dev $(WEB_INSTALLED)
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(NPM) run check --silent
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.startup
@@ -33,16 +43,20 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.attacks
 
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) demo build dist web/node_modules src/convscope/explorer/pages
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "convscope needs Python 3.11 or later")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[photos,segment,scan]'
+$(VENV)/installed: pyproject.toml constraints.txt $(WEB) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[photos,segment,scan,explorer]'
 	touch $@
 
-$(VENV)/installed-dev: pyproject.toml constraints.txt requirements-dev.txt | $(VENV)/bin/python
+$(VENV)/installed-dev: pyproject.toml constraints.txt requirements-dev.txt $(WEB) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --requirement requirements-dev.txt
 	touch $@ $(VENV)/installed
+
+$(WEB_INSTALLED): web/package-lock.json | $(VENV)/installed-dev
+	$(NPM) ci --no-audit --no-fund
+	touch $@

@@ -261,6 +261,20 @@ def test_report_and_demo_write_a_page(run: Run, monkeypatch: pytest.MonkeyPatch)
     images = {"preferred.png", "dream.png", "stylized.png"}
     assert {path.name for path in Path("shown").iterdir()} == {"chelsea-report.html", *images}
     assert "tiger cat" in demo.out
+    assert demo.lines[-1].endswith("convscope explore")
+
+
+def test_the_demo_ends_with_the_command_that_opens_what_it_made(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from convscope.cli.report import _explored
+
+    (tmp_path / "my demo" / "pieces.scan").mkdir(parents=True)
+    monkeypatch.setattr("convscope.cli.report.which", lambda name: None)
+    monkeypatch.setattr(sys, "argv", [".venv/bin/convscope", "demo"])
+    assert _explored(Path("my demo")) == ".venv/bin/convscope explore 'my demo/pieces.scan'"
+    monkeypatch.setattr("convscope.cli.report.which", lambda name: "/usr/bin/convscope")
+    assert _explored(Path("my demo")) == "convscope explore 'my demo/pieces.scan'"
 
 
 def test_redo_makes_the_same_picture(run: Run) -> None:

@@ -1,6 +1,9 @@
 """`convscope report`, `convscope demo` and `convscope redo`."""
 
+import shlex
+import sys
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -67,7 +70,8 @@ def demo(
     _write_report(net, image, path)
     _make_images(net, image, likely[0].index, out)
     _look_at_pieces(net, out)
-    typer.echo(f"Open {path.resolve()} in a browser.")
+    typer.echo(f"Open {path.resolve()} in a browser; all of it, and your camera, in the Explorer:")
+    typer.echo(_explored(out))
 
 
 def redo(
@@ -85,6 +89,13 @@ def redo(
     for warning in make(picture, path, source=source, network=network, weights=given):
         say(warning)
     typer.echo(str(path))
+
+
+def _explored(out: Path) -> str:
+    """The command that opens the Explorer on what the demo made, as this one was called."""
+    made = next((each for each in (out / "pieces.scan", out / "pieces") if each.is_dir()), None)
+    called = sys.argv[0] if Path(sys.argv[0]).name == "convscope" and which("convscope") is None else "convscope"
+    return shlex.join([called, "explore", *([] if made is None else [str(made)])])
 
 
 def _make_images(network: "Network", image: str, likeliest: int, out: Path) -> None:
