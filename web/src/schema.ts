@@ -340,6 +340,42 @@ export interface components {
             file: string;
         };
         /**
+         * BoxTold
+         * @description Pixels from top and left on, up to bottom and right, which are not in it any more.
+         */
+        BoxTold: {
+            /** Bottom */
+            bottom: number;
+            /** Left */
+            left: number;
+            /** Right */
+            right: number;
+            /** Top */
+            top: number;
+        };
+        /**
+         * CourseTold
+         * @description How an answer changes while `fractions` of the pixels go or come: by the map's order, and by `random` ones.
+         */
+        CourseTold: {
+            /** Fractions */
+            fractions: number[];
+            /** Random */
+            random: number[][];
+            /** Values */
+            values: number[];
+        };
+        /**
+         * CurvesTold
+         * @description Insertion and deletion.
+         */
+        CurvesTold: {
+            deletion: components["schemas"]["CourseTold"];
+            insertion: components["schemas"]["CourseTold"];
+            /** Unit */
+            unit: string;
+        };
+        /**
          * ErrorTold
          * @description What went wrong: got, expected, what to do.
          */
@@ -398,6 +434,41 @@ export interface components {
             window?: number | null;
         };
         /**
+         * Explained
+         * @description A map: "map.png", of which a pixel p stands for low + (high − low) · p / 254, and "picture.png" to keep.
+         */
+        Explained: {
+            /** Baseline Probability */
+            baseline_probability: number | null;
+            /** Columns */
+            columns: number;
+            curves: components["schemas"]["CurvesTold"] | null;
+            /** Diverging */
+            diverging: boolean;
+            /** High */
+            high: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "explain";
+            /** Low */
+            low: number;
+            /** Method */
+            method: string;
+            /** Note */
+            note: string;
+            /** Recipe */
+            recipe: string;
+            /** Rows */
+            rows: number;
+            /** Target */
+            target: string;
+            /** Unit */
+            unit: string;
+            verdict: components["schemas"]["VerdictTold"] | null;
+        };
+        /**
          * HistogramTold
          * @description How many values lie between an edge and the next.
          */
@@ -437,6 +508,8 @@ export interface components {
         /**
          * JobTold
          * @description How a job stands; once its state is "done", its result is at /api/results/KEY.
+         *
+         *     Where what it has shown last is a map, `preview` says how to read it; the n-th that it shows has `previews` = n.
          */
         JobTold: {
             /** Done */
@@ -449,6 +522,7 @@ export interface components {
             key: string;
             /** Kind */
             kind: string;
+            preview: components["schemas"]["PreviewTold"] | null;
             /** Previews */
             previews: number;
             /** Seconds */
@@ -650,6 +724,48 @@ export interface components {
             smooth?: "positive" | null;
         };
         /**
+         * PatchesFound
+         * @description What a channel is strongest at over `images` pictures; "picture.png" shows all.
+         */
+        PatchesFound: {
+            /** Channel */
+            channel: number;
+            /** Images */
+            images: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "patches";
+            /** Layer */
+            layer: string;
+            /** Note */
+            note: string;
+            /** Patches */
+            patches: components["schemas"]["PatchFound"][];
+            /** Recipe */
+            recipe: string;
+        };
+        /**
+         * PatchFound
+         * @description One of a channel's strongest: its value, where in the layer's map that is, and its pictures by what they show.
+         */
+        PatchFound: {
+            /** Name */
+            name: string;
+            /** Pictures */
+            pictures: {
+                [key: string]: string;
+            };
+            /** Place */
+            place: [
+                number,
+                number
+            ] | null;
+            /** Value */
+            value: number;
+        };
+        /**
          * PredictionTold
          * @description A class and its probability.
          */
@@ -660,6 +776,23 @@ export interface components {
             label: string;
             /** Probability */
             probability: number;
+        };
+        /**
+         * Preferred
+         * @description An image that a target answers to with `value`: "picture.png".
+         */
+        Preferred: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "preferred";
+            /** Recipe */
+            recipe: string;
+            /** Target */
+            target: string;
+            /** Value */
+            value: number;
         };
         /**
          * PreferredAsked
@@ -691,6 +824,26 @@ export interface components {
             target: string;
         };
         /**
+         * PreviewTold
+         * @description How to read the map at /api/jobs/ID/preview: a pixel p stands for low + (high − low) · p / 254.
+         *
+         *     Pixels that are not known yet are transparent (255).
+         */
+        PreviewTold: {
+            /** Columns */
+            columns: number;
+            /** Diverging */
+            diverging: boolean;
+            /** High */
+            high: number;
+            /** Low */
+            low: number;
+            /** Rows */
+            rows: number;
+            /** Unit */
+            unit: string;
+        };
+        /**
          * ResultTold
          * @description A result: what it tells, and the names of its pictures, each at /api/results/KEY/NAME.
          */
@@ -698,9 +851,7 @@ export interface components {
             /** Pictures */
             pictures: string[];
             /** Told */
-            told: {
-                [key: string]: unknown;
-            };
+            told: components["schemas"]["Explained"] | components["schemas"]["PatchesFound"] | components["schemas"]["Preferred"] | components["schemas"]["Segmented"];
         };
         /**
          * ScanTold
@@ -717,6 +868,84 @@ export interface components {
             name: string;
             /** Network */
             network: string;
+        };
+        /**
+         * SegmentAsked
+         * @description The object that a map points to, cut out of the `photograph`, or of the picture as the network is given it.
+         */
+        SegmentAsked: {
+            /**
+             * Fill
+             * @default gray
+             * @enum {string}
+             */
+            fill: "gray" | "mean" | "zero";
+            /** Image */
+            image: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "segment";
+            /** Layer */
+            layer?: string | null;
+            /**
+             * Method
+             * @default grad-cam
+             */
+            method: string;
+            /** Network */
+            network: string;
+            /** Page */
+            page?: string | null;
+            /**
+             * Photograph
+             * @default true
+             */
+            photograph: boolean;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /** Smooth */
+            smooth?: "positive" | null;
+            /** Stride */
+            stride?: number | null;
+            /** Target */
+            target: string;
+            /** Window */
+            window?: number | null;
+        };
+        /**
+         * Segmented
+         * @description An object cut out where a map of `method` is large, which is a `share` of the picture of `rows × columns` pixels.
+         *
+         *     "outline.png", "cutout.png" with nothing around it, "mask.png", and "picture.png" with the picture beside them.
+         */
+        Segmented: {
+            box: components["schemas"]["BoxTold"];
+            /** Columns */
+            columns: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "segment";
+            /** Method */
+            method: string;
+            /** Note */
+            note: string;
+            /** Recipe */
+            recipe: string;
+            /** Rows */
+            rows: number;
+            /** Share */
+            share: number;
+            /** Target */
+            target: string;
+            /** Unit */
+            unit: string;
         };
         /**
          * SessionTold
@@ -782,6 +1011,23 @@ export interface components {
             share: number;
             /** Spread */
             spread: number;
+        };
+        /**
+         * VerdictTold
+         * @description What a map is worth, by three figures; None where one is no number.
+         */
+        VerdictTold: {
+            /** Deletion */
+            deletion: number | null;
+            /** Noise */
+            noise: number | null;
+            /** Randomized */
+            randomized: number | null;
+            /**
+             * Word
+             * @enum {string}
+             */
+            word: "holds" | "weak" | "fails";
         };
     };
     responses: never;
@@ -1228,7 +1474,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["ExplainAsked"] | components["schemas"]["PatchesAsked"] | components["schemas"]["PreferredAsked"];
+                "application/json": components["schemas"]["ExplainAsked"] | components["schemas"]["PatchesAsked"] | components["schemas"]["PreferredAsked"] | components["schemas"]["SegmentAsked"];
             };
         };
         responses: {
