@@ -154,6 +154,39 @@ def test_so_many_wait_and_no_more(jobs: Jobs) -> None:
     assert works[1].steps == 0
 
 
+def test_what_is_behind_gives_way_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convscope.explorer.jobs._LONGEST_WAIT", 0.4)
+    looked_at = threading.Event()
+    jobs = Jobs(Cache(tmp_path), workers=1, waiting=2, others=looked_at.is_set)
+    behind, before = _Long(), _Long()
+    back = jobs.submit("test", _key("behind"), behind, behind=True)
+    _until(lambda: behind.steps > 20)
+    # It has a thread of its own.
+    front = jobs.submit("test", _key("before"), before)
+    _until(lambda: before.steps > 20)
+    taken, began = behind.steps, time.monotonic()
+    _until(lambda: behind.steps > taken + 2)
+    assert time.monotonic() - began > 0.5
+    jobs.cancel(front.id)
+    _until(lambda: behind.steps > taken + 50)
+    looked_at.set()
+    taken, began = behind.steps, time.monotonic()
+    _until(lambda: behind.steps > taken + 2)
+    assert time.monotonic() - began > 0.5
+    # While it waits it can be cancelled.
+    began = time.monotonic()
+    jobs.cancel(back.id)
+    assert _ended(jobs, back.id).state == "cancelled"
+    assert time.monotonic() - began < 0.3
+    assert jobs.close()
+
+
+def test_what_is_done_anew_is_not_found(jobs: Jobs) -> None:
+    _ended(jobs, jobs.submit("test", _key("a"), _quick).id)
+    assert jobs.submit("test", _key("a"), _quick).state == "done"
+    assert jobs.submit("test", _key("a"), _quick, anew=True).state != "done"
+
+
 def test_memory_returns(jobs: Jobs) -> None:
     held: list[weakref.ref[torch.Tensor]] = []
     ready = threading.Event()

@@ -98,11 +98,11 @@ class GrowingScan:
     def run(self, layers: Sequence[str], watcher: Watcher) -> Scan:
         """Go on with it to its end. It may be stopped at any time, and goes on there the next time."""
         planned = Header.read(self._path).planned if (self._path / FILE).is_file() else 0
-        before = 0
+        before, began = 0, time.perf_counter()
         self.growing = True
         try:
             for stop in [*(each for each in _SOON if planned < each < self.total), self.total]:
-                before += self._part(stop, layers, watcher, before)
+                before += self._part(stop, layers, watcher, before, began)
         finally:
             self.growing = False
             if (self._path / FILE).is_file():
@@ -112,8 +112,8 @@ class GrowingScan:
             raise ConvscopeError("none of the pictures can be read; expected PNG, JPEG or others that are whole")
         return found
 
-    def _part(self, stop: int, layers: Sequence[str], watcher: Watcher, before: int) -> int:
-        """Go on to so many pictures; returns how many steps that took."""
+    def _part(self, stop: int, layers: Sequence[str], watcher: Watcher, before: int, began: float) -> int:
+        """Go on to so many pictures, after so many steps; returns how many it took."""
         taken = 0
 
         def watch(own: Progress) -> bool | None:
@@ -122,7 +122,8 @@ class GrowingScan:
             # Nothing is written now.
             if time.monotonic() >= self._next:
                 self._open()
-            return watcher(Progress(before + own.done, before + own.total + self.total - stop, own.seconds))
+            total = before + own.total + self.total - stop
+            return watcher(Progress(before + own.done, total, time.perf_counter() - began))
 
         some = Some(self._source, self._entries[:stop])
         scan(self.network, some, layers=layers, out=self._path, engine="torch", workers=0, progress=watch)
