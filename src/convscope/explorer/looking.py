@@ -94,7 +94,12 @@ def unit_shown(
     driven, driven_error = None, None
     try:
         gradient = lens.network.gradient(image, lens.target(target), rule=rule)
-        driven = map_shown(gradient.abs().amax(dim=0), unit="activation per pixel value", percentile=_CLIP)
+        if gradient.any():
+            driven = map_shown(gradient.abs().amax(dim=0), unit="activation per pixel value", percentile=_CLIP)
+        else:
+            driven_error = (
+                "nothing: a rectifier on the way is off here, or at its ceiling, and lets no gradient through"
+            )
     except (RuleError, TargetError) as error:
         driven_error = str(error)
     seen = known.receptive_field
