@@ -72,6 +72,8 @@ CHROMIUM = Path("/usr/bin/chromium")
 _QUIET = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
+    # A camera that shows a moving picture of its own, allowed to be used.
+    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
 ]  # fmt: skip
 
 

@@ -130,7 +130,7 @@ export const api = {
     const sent = fetch(address("images"), { method: "POST", headers: { [write_header]: write_token }, body });
     return (await asked(sent)).json();
   },
-  async submit(job: Record<string, unknown>): Promise<Job> {
+  async submit(job: Record<string, unknown>): Promise<Job | null> {
     const headers = { "content-type": "application/json" };
     return (await asked(fetch(address("jobs"), { method: "POST", headers, body: JSON.stringify(job) }))).json();
   },

@@ -31,8 +31,15 @@ class Jobs {
 
   /** Ask for work; the job as it stands then. Raises Refused. */
   async submit(asked: Record<string, unknown>): Promise<Job> {
-    const job = await api.submit({ ...asked, page: await this.#page });
+    const job = (await api.submit({ ...asked, page: await this.#page }))!;
     this.#put(job);
+    return job;
+  }
+
+  /** The same, only if it was made before; else null. */
+  async kept(asked: Record<string, unknown>): Promise<Job | null> {
+    const job = await api.submit({ ...asked, page: await this.#page, kept: true });
+    if (job) this.#put(job);
     return job;
   }
 

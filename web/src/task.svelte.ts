@@ -37,15 +37,15 @@ export class Task<T> {
     return job && !ended(job) && job.previews > 0 ? api.preview(job) : null;
   }
 
-  /** Have it made; what was asked for before is given up. */
-  async ask(asked: Record<string, unknown>): Promise<void> {
+  /** Have it made, or with `kept` only shown if it was made before; what was asked for until now is given up. */
+  async ask(asked: Record<string, unknown>, { kept = false } = {}): Promise<void> {
     this.drop();
     const turn = this.#turn;
     this.#asking = true;
     try {
-      const job = await jobs.submit(asked);
-      if (turn === this.#turn) this.#id = job.id;
-      else void jobs.cancel(job.id);
+      const job = await (kept ? jobs.kept(asked) : jobs.submit(asked));
+      if (turn === this.#turn) this.#id = job?.id ?? null;
+      else if (job) void jobs.cancel(job.id);
     } catch (error) {
       if (turn === this.#turn) this.error = words(error);
     } finally {
