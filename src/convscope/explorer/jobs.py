@@ -13,6 +13,7 @@ from typing import Any, Literal
 from convscope.errors import Cancelled, ConvscopeError
 from convscope.explorer.cache import Cache, Outcome
 from convscope.explorer.guard import without_paths
+from convscope.explorer.memory import give_back
 from convscope.progress import Progress, Watcher
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -237,6 +238,7 @@ class Jobs:
             self._run(job)
             # Else the loop would hold the last job until the next.
             del job
+            give_back()
 
     def _run(self, job: _Job) -> None:
         state: State = "failed"
