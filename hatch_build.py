@@ -51,7 +51,7 @@ class PagesHook(BuildHookInterface):  # type: ignore[type-arg]  # nothing of its
             raise RuntimeError(f"the Explorer's pages are built by Node 20.19, 22.12 or later; pip install '{_NODE}'")
         lock, installed = web / "package-lock.json", web / "node_modules" / ".package-lock.json"
         if not installed.is_file() or _changed(installed) < _changed(lock):
-            _run(web, npm, "ci", "--no-audit", "--no-fund", "--fetch-retries=1")
+            _run(web, npm, "ci", "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-retry-mintimeout=2000")
             installed.touch()
         _run(web, npm, "run", "build")
         if not Path(self.root, _INDEX).is_file():
