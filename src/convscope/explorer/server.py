@@ -155,6 +155,8 @@ def _server(policy: Policy, made: "Future[Explorer]", app: "Future[App]", pages:
             # First, since requests may wait for what jobs keep busy.
             if explorer is not None:
                 explorer.jobs.stop()
+            # What is cut off now is meant to be, and no error.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
             await super().shutdown(None if sockets is None else list(sockets))
             if explorer is not None:
                 explorer.jobs.close()
