@@ -34,7 +34,11 @@ export function corner(shown: LayerShown, channel: number): [x: number, y: numbe
 }
 
 /** Channels in the order they are shown. */
-export function ordered(shown: LayerShown, by: "index" | "activation" | "selectivity", selectivity: number[] | null) {
+export function ordered(
+  shown: LayerShown,
+  by: "index" | "activation" | "selectivity",
+  selectivity: (number | null)[] | null,
+) {
   const all = shown.largest.map((_, channel) => channel);
   if (by === "activation") return [...shown.order];
   if (by === "selectivity" && selectivity) return all.sort((a, b) => (selectivity[b] ?? 0) - (selectivity[a] ?? 0));
@@ -76,7 +80,9 @@ export class Camera {
     this.#wanted = wanted;
     try {
       if (!navigator.mediaDevices) {
-        throw new Error("The browser gives the camera only to pages over HTTPS or of this machine; take a picture instead.");
+        throw new Error(
+          "The browser gives the camera only to pages over HTTPS or of this machine; take a picture instead.",
+        );
       }
       const stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 } }, audio: false });
       if (!this.on) {
@@ -187,4 +193,3 @@ export class Camera {
     }
   }
 }
-

@@ -11,7 +11,14 @@ const SMALLEST = 26;
 const LARGEST = 132;
 
 /** Cells of `rows × columns` values, so large that all `count` are seen at once if they can be, in whole pixels. */
-export function layout(count: number, rows: number, columns: number, width: number, height: number, gap: number): Layout {
+export function layout(
+  count: number,
+  rows: number,
+  columns: number,
+  width: number,
+  height: number,
+  gap: number,
+): Layout {
   if (width <= 0 || count === 0) return { across: 1, down: 0, cellWidth: 0, cellHeight: 0 };
   const ratio = rows / columns;
   const fit = (cellWidth: number): Layout => {

@@ -279,6 +279,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/scans/{id}/channels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Channels */
+        get: operations["channels_api_scans__id__channels_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/session": {
         parameters: {
             query?: never;
@@ -354,6 +371,59 @@ export interface components {
             top: number;
         };
         /**
+         * ChannelsTold
+         * @description What each channel of a layer usually does over `images` pictures; one entry a channel.
+         *
+         *     `mean`, `spread` and `largest` are of its largest value in each picture, `share` is that of the pictures in which it
+         *     is above 0. `selectivity`, by which channels can be sorted, is `measured` by "classes", how much it prefers one
+         *     class to the others, in [0, 1] (`prefers` which, `chance` by chance); or without classes by "spread", how many
+         *     standard deviations its largest value lies above the mean. It is None for a channel that never changes. `states`
+         *     are "dead", "saturated" or empty.
+         */
+        ChannelsTold: {
+            /** Chance */
+            chance: (number | null)[];
+            /** Images */
+            images: number;
+            /** Largest */
+            largest: number[];
+            /** Layer */
+            layer: string;
+            /** Mean */
+            mean: number[];
+            /**
+             * Measured
+             * @enum {string}
+             */
+            measured: "classes" | "spread";
+            /** Notes */
+            notes: string[];
+            /** Prefers */
+            prefers: (string | null)[];
+            /** Selectivity */
+            selectivity: (number | null)[];
+            /** Share */
+            share: number[];
+            /** Spread */
+            spread: number[];
+            /** States */
+            states: ("" | "dead" | "saturated")[];
+        };
+        /**
+         * ConfusionTold
+         * @description So many of the `images` of the class `label` were taken for `predicted`.
+         */
+        ConfusionTold: {
+            /** Count */
+            count: number;
+            /** Images */
+            images: number;
+            /** Label */
+            label: string;
+            /** Predicted */
+            predicted: string;
+        };
+        /**
          * CourseTold
          * @description How an answer changes while `fractions` of the pixels go or come: by the map's order, and by `random` ones.
          */
@@ -401,6 +471,11 @@ export interface components {
             fill: "gray" | "mean" | "zero";
             /** Image */
             image: string;
+            /**
+             * Kept
+             * @default false
+             */
+            kept: boolean;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
@@ -619,6 +694,98 @@ export interface components {
             unit: string;
         };
         /**
+         * MistakesAsked
+         * @description The `limit` most confident errors of a network over the folder's pictures, by the classes that it tells.
+         *
+         *     All are scanned first, in the background; with `partial` only those count that were scanned already. `scan` names
+         *     another scan of this network to look at.
+         */
+        MistakesAsked: {
+            /**
+             * Kept
+             * @default false
+             */
+            kept: boolean;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "mistakes";
+            /**
+             * Limit
+             * @default 100
+             */
+            limit: number;
+            /** Network */
+            network: string;
+            /** Page */
+            page?: string | null;
+            /**
+             * Partial
+             * @default false
+             */
+            partial: boolean;
+            /** Scan */
+            scan?: string | null;
+        };
+        /**
+         * MistakesFound
+         * @description Of `images` pictures whose class is known `wrong` were taken for others; the most confident errors come first.
+         *
+         *     `total` is how many pictures there are; `top_accuracy` counts those whose class is among the `top` most probable.
+         */
+        MistakesFound: {
+            /** Accuracy */
+            accuracy: number;
+            /** Confusions */
+            confusions: components["schemas"]["ConfusionTold"][];
+            /** Images */
+            images: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "mistakes";
+            /** Mistakes */
+            mistakes: components["schemas"]["MistakeTold"][];
+            /** Recipe */
+            recipe: string;
+            /** Top */
+            top: number;
+            /** Top Accuracy */
+            top_accuracy: number;
+            /** Total */
+            total: number;
+            /** Wrong */
+            wrong: number;
+        };
+        /**
+         * MistakeTold
+         * @description A picture of the class `label` that was taken for `predicted`; `target` asks why that and not its own.
+         *
+         *     `image` is its id, where it is one of those at /api/images.
+         */
+        MistakeTold: {
+            /** Image */
+            image: string | null;
+            /** Label */
+            label: string;
+            /** Label Index */
+            label_index: number;
+            /** Label Probability */
+            label_probability: number | null;
+            /** Name */
+            name: string;
+            /** Predicted */
+            predicted: string;
+            /** Predicted Index */
+            predicted_index: number;
+            /** Probability */
+            probability: number;
+            /** Target */
+            target: string;
+        };
+        /**
          * NetworkDetails
          * @description The same, loaded; `opening` is the layer at which a page opens.
          */
@@ -705,6 +872,11 @@ export interface components {
              */
             k: number;
             /**
+             * Kept
+             * @default false
+             */
+            kept: boolean;
+            /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
@@ -749,8 +921,12 @@ export interface components {
         /**
          * PatchFound
          * @description One of a channel's strongest: its value, where in the layer's map that is, and its pictures by what they show.
+         *
+         *     `image` is the whole picture's id, where it is one of those at /api/images.
          */
         PatchFound: {
+            /** Image */
+            image: string | null;
             /** Name */
             name: string;
             /** Pictures */
@@ -799,6 +975,11 @@ export interface components {
          * @description An image that a target answers to most.
          */
         PreferredAsked: {
+            /**
+             * Kept
+             * @default false
+             */
+            kept: boolean;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
@@ -851,13 +1032,65 @@ export interface components {
             /** Pictures */
             pictures: string[];
             /** Told */
-            told: components["schemas"]["Explained"] | components["schemas"]["PatchesFound"] | components["schemas"]["Preferred"] | components["schemas"]["Segmented"];
+            told: components["schemas"]["Explained"] | components["schemas"]["PatchesFound"] | components["schemas"]["Preferred"] | components["schemas"]["Segmented"] | components["schemas"]["Scanned"] | components["schemas"]["MistakesFound"];
+        };
+        /**
+         * ScanAsked
+         * @description A pass of a network over all pictures of the folder, without one over the samples; with these layers, too.
+         *
+         *     It is done in the background, goes on where it was stopped, and can be used meanwhile (GET /api/scans).
+         */
+        ScanAsked: {
+            /**
+             * Kept
+             * @default false
+             */
+            kept: boolean;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "scan";
+            /**
+             * Layers
+             * @default []
+             */
+            layers: string[];
+            /** Network */
+            network: string;
+            /** Page */
+            page?: string | null;
+        };
+        /**
+         * Scanned
+         * @description A scan that has come to its end: `labelled` of its `images` have a class that the network knows.
+         */
+        Scanned: {
+            /** Images */
+            images: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "scan";
+            /** Labelled */
+            labelled: number;
+            /** Layers */
+            layers: string[];
+            /** Scan */
+            scan: string;
+            /** Unreadable */
+            unreadable: number;
         };
         /**
          * ScanTold
-         * @description A scan that can be asked for.
+         * @description A scan that can be asked for, of `images` pictures so far, of `total`, and whether more are being read now.
+         *
+         *     `own` is one that the Explorer makes of its own pictures, by the job `scan`. `names` are all names of its layers.
          */
         ScanTold: {
+            /** Growing */
+            growing: boolean;
             /** Id */
             id: string;
             /** Images */
@@ -866,8 +1099,14 @@ export interface components {
             layers: string[];
             /** Name */
             name: string;
+            /** Names */
+            names: string[];
             /** Network */
             network: string;
+            /** Own */
+            own: boolean;
+            /** Total */
+            total: number;
         };
         /**
          * SegmentAsked
@@ -882,6 +1121,11 @@ export interface components {
             fill: "gray" | "mean" | "zero";
             /** Image */
             image: string;
+            /**
+             * Kept
+             * @default false
+             */
+            kept: boolean;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
@@ -1474,7 +1718,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["ExplainAsked"] | components["schemas"]["PatchesAsked"] | components["schemas"]["PreferredAsked"] | components["schemas"]["SegmentAsked"];
+                "application/json": components["schemas"]["ExplainAsked"] | components["schemas"]["PatchesAsked"] | components["schemas"]["PreferredAsked"] | components["schemas"]["SegmentAsked"] | components["schemas"]["ScanAsked"] | components["schemas"]["MistakesAsked"];
             };
         };
         responses: {
@@ -1484,7 +1728,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["JobTold"];
+                    "application/json": components["schemas"]["JobTold"] | null;
                 };
             };
             /** @description Unauthorized */
@@ -2596,6 +2840,93 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ScanTold"][];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorTold"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorTold"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorTold"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorTold"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorTold"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorTold"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorTold"];
+                };
+            };
+        };
+    };
+    channels_api_scans__id__channels_get: {
+        parameters: {
+            query: {
+                layer: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChannelsTold"];
                 };
             };
             /** @description Unauthorized */

@@ -1,5 +1,6 @@
 // One piece of work for the server: asked for, watched, and its result.
 
+import { untrack } from "svelte";
 import { api, words, type Job } from "./api";
 import { ended, jobs } from "./jobs.svelte";
 
@@ -59,7 +60,8 @@ export class Task<T> {
 
   /** Forget it; if it still runs nobody waits for it any more. */
   drop(): void {
-    const job = this.job;
+    // Whoever has it dropped doesn't want to be told of it any more.
+    const job = untrack(() => this.job);
     if (job && !ended(job)) void jobs.cancel(job.id);
     this.#turn++;
     this.#id = null;

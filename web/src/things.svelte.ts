@@ -61,10 +61,14 @@ class Things {
     return this.layers.find((each) => each.name === view.fields.layer) ?? null;
   }
 
-  /** The scan of this network, if there is one. */
-  get scan(): Scan | null {
+  /** The scan of this network that knows a layer, of the most pictures; else one that doesn't; null without any. */
+  scanOf(layer: string): Scan | null {
     const names = [this.details?.id, this.details?.name];
-    return this.scans.find((each) => names.includes(each.network)) ?? null;
+    const own = this.scans.filter((each) => names.includes(each.network) && each.images > 0);
+    const knowing = own.filter((each) => each.names.includes(layer));
+    const most = (all: Scan[]) =>
+      all.reduce<Scan | null>((best, each) => (best && best.images >= each.images ? best : each), null);
+    return most(knowing) ?? most(own);
   }
 
   /** Take a file or a camera's picture. Raises Refused. */
