@@ -104,26 +104,31 @@ def test_a_unit_s_panel(client: Client, query: str) -> None:
     network, image = _own(client)
     scan = client.ask("/api/scans").json[0]
     assert scan["images"] == 10
-    panel = client.ask(f"/api/unit?{query}&layer=3&channel=4&rule=guided&scan={scan['id']}").json
     maps = network.capture(image, ["3"])["3"]
+    panel = client.ask(f"/api/unit?{query}&layer=3&channel=6&rule=guided&scan={scan['id']}").json
     row, column = panel["place"]
-    assert panel["value"] == pytest.approx(float(maps[4].max()), abs=1e-5)
+    assert panel["value"] == pytest.approx(float(maps[6].max()), abs=1e-5)
     assert panel["field"] == list(network.layers["3"].receptive_field.box(row, column))  # type: ignore[union-attr]
-    gradient = network.gradient(image, f"3:4@{row},{column}", rule="guided").abs().amax(0).numpy()
+    gradient = network.gradient(image, f"3:6@{row},{column}", rule="guided").abs().amax(0).numpy()
     driven = panel["driven"]
     seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(driven["png"].partition(",")[2]))))
     expected = np.clip(gradient / driven["high"], 0, 1) * LEVELS
     assert np.abs(seen - expected).max() <= 1
-    assert sum(panel["histogram"]["counts"]) == maps[4].numel()
+    assert sum(panel["histogram"]["counts"]) == maps[6].numel()
     assert panel["usual"]["images"] == 10
     assert sum(panel["usual"]["histogram"]["counts"]) == 10
-    chosen = client.ask(f"/api/unit?{query}&layer=3&channel=4&row=1&column=2").json
-    assert chosen["value"] == pytest.approx(float(maps[4, 1, 2]), abs=1e-5)
+    chosen = client.ask(f"/api/unit?{query}&layer=3&channel=6&row=1&column=2").json
+    assert chosen["value"] == pytest.approx(float(maps[6, 1, 2]), abs=1e-5)
     assert chosen["usual"] is None
     # Below the first rectifier there is nothing that the rule could do.
     told = client.ask(f"/api/unit?{query}&layer=0&channel=1&rule=deconvnet").json
     assert told["driven"] is None
     assert "rectifier" in told["driven_error"]
+    # Nor where a unit is off.
+    told = client.ask(f"/api/unit?{query}&layer=3&channel=4&rule=guided").json
+    assert told["value"] == 0
+    assert told["driven"] is None
+    assert "lets no gradient through" in told["driven_error"]
 
 
 def test_the_occluder_in_hand(client: Client, query: str) -> None:

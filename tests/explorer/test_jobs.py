@@ -174,10 +174,10 @@ def test_what_is_behind_gives_way_but_not_for_ever(tmp_path: Path, monkeypatch: 
     _until(lambda: behind.steps > taken + 2)
     assert time.monotonic() - began > 0.5
     # While it waits it can be cancelled.
-    began = time.monotonic()
+    monkeypatch.setattr("convscope.explorer.jobs._LONGEST_WAIT", 1000.0)
+    time.sleep(0.5)
     jobs.cancel(back.id)
     assert _ended(jobs, back.id).state == "cancelled"
-    assert time.monotonic() - began < 0.3
     assert jobs.close()
 
 

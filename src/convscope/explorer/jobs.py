@@ -23,6 +23,8 @@ _ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
 # Ended jobs that are remembered, and seconds between two previews or two words of progress.
 _REMEMBERED, _BETWEEN_PREVIEWS, _BETWEEN_WORDS = 64, 0.25, 0.05
 
+# Seconds after which a job was a long one.
+_LONG = 1.0
 # Seconds for which a step of the background waits for others at most.
 _LONGEST_WAIT = 3.0
 
@@ -235,10 +237,13 @@ class Jobs:
                     return
                 job = line.popleft()
                 self._tell(job, state="running")
+            began = time.monotonic()
             self._run(job)
             # Else the loop would hold the last job until the next.
             del job
-            give_back()
+            # What was soon done took little, and giving it back takes longer.
+            if time.monotonic() - began > _LONG and not self._closed:
+                give_back()
 
     def _run(self, job: _Job) -> None:
         state: State = "failed"
