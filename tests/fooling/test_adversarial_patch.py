@@ -52,13 +52,13 @@ class Red(nn.Module):
 
 def test_it_finds_what_a_class_is_known_by() -> None:
     grey = torch.full((4, 3, 24, 24), 0.5)
-    result = cs.adversarial_patch(cs.Network(Red(), input_size=24), grey, 1, steps=30, rate=0.1, tries=3, batch=4)
+    result = cs.adversarial_patch(cs.Network(Red(), input_size=24), grey, 1, steps=30, rate=1.0, tries=3, batch=4)
     assert result.rate == 1
     assert result.images.shape == (12, 3, 24, 24)
     assert result.target == "class:1"
     middle = result.patch[:, 4:8, 4:8].mean(dim=(1, 2))
-    assert float(middle[0]) > 0.9
-    assert float(middle[1:].max()) < 0.6
+    assert float(middle[0]) > 0.85
+    assert float(middle[1:].max()) < 0.3
     assert (result.queries, result.gradients) == (120, 120)
     levels = result.images * 255
     torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import convscope as cs
 from convscope.fooling.ball import lengths
 from convscope.image.write import read_recipe, to_picture
+from convscope.network.differentiable import Differentiable
 from convscope.progress import Progress
 
 EPSILONS = [8 / 255, 24 / 255, 64 / 255]
@@ -127,6 +128,30 @@ def test_the_share_has_the_interval_of_shares() -> None:
     found = cs.robustness(net, images, classes=classes, epsilons=[0.1], attacks=["fgsm"])
     low, high = found.clean.interval
     assert 0 < low < found.clean.value <= high <= 1
+
+
+def test_pictures_may_be_attacked_together_or_one_by_one_and_where_nothing_is_followed() -> None:
+    net, images, classes = some(12)
+    asked: dict[str, Any] = {"classes": classes, "epsilons": EPSILONS, "attacks": ["fgsm", "pgd"], "steps": 3}
+    alone = cs.robustness(net, images, batch=1, **asked).withstood
+    for size in (5, 12):
+        assert torch.equal(cs.robustness(net, images, batch=size, **asked).withstood, alone)
+    with torch.inference_mode():
+        assert torch.equal(cs.robustness(net, images.clone(), batch=5, **asked).withstood, alone)
+
+
+def test_one_network_is_made_ready_for_all_attacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, images, classes = some(9)
+    made: list[Any] = []
+    own = Differentiable.__init__
+
+    def note(self: Differentiable, *arguments: Any, **options: Any) -> None:
+        made.append(arguments)
+        own(self, *arguments, **options)
+
+    monkeypatch.setattr(Differentiable, "__init__", note)
+    cs.robustness(net, images, classes=classes, epsilons=EPSILONS, steps=2, batch=4)
+    assert len(made) == 1
 
 
 # --- Sources ---

@@ -7,6 +7,7 @@ from tests.fooling.attacked import SIDE, affine, curved, pictures
 import convscope as cs
 from convscope.errors import ImageError
 from convscope.fooling.ball import Norm
+from convscope.fooling.universal import _shifted
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -23,7 +24,7 @@ def test_the_same_is_added_to_all(norm: Norm) -> None:
 
 def test_it_fools_more_than_chance_changes() -> None:
     images = pictures(40, seed=32)
-    result = cs.universal(affine(), images, epsilon=0.05, steps=40, batch=10)
+    result = cs.universal(affine(), images, epsilon=0.05, steps=40, batch=10, shift=0)
     random = 0.05 * torch.randn(3, SIDE, SIDE, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).sign()
     before = [each[0].index for each in result.before]
     after = [each[0].index for each in affine().predict((images + random).clamp(0, 1), top=1)]
@@ -35,7 +36,7 @@ def test_towards_one_class() -> None:
     images = pictures(40, seed=33)
     own = [each[0].index for each in affine().predict(images, top=1)]
     others = images[[index != 2 for index in own]]
-    result = cs.universal(affine(), others, target=2, epsilon=0.1, steps=40, batch=10)
+    result = cs.universal(affine(), others, target=2, epsilon=0.1, steps=40, batch=10, shift=0)
     assert result.rate > 0.9
     assert set(result.targets or ()) == {"class 2"}
 
@@ -48,6 +49,28 @@ def test_its_pictures() -> None:
     assert still.picture(perturbation=True).getpixel((0, 0)) == (128, 128, 128)
 
 
-def test_bad_rates() -> None:
-    with pytest.raises(ImageError, match=r"rate=0\.0"):
-        cs.universal(curved(), pictures(2), rate=0.0)
+def test_shifted_images_are_the_same_ones_rolled_and_mirrored() -> None:
+    images = torch.arange(2 * 4 * 6).reshape(2, 1, 4, 6).float()
+    assert torch.equal(_shifted(images, 0, torch.Generator()), images)
+    draw, seen = torch.Generator().manual_seed(1), set()
+    for shift, down, along in ((0.5, 2, 3), (0.2, 1, 1)):
+        ways = {
+            (one, two, mirrored): image.roll((one, two), dims=(-2, -1)).flip(-1 if mirrored else ())
+            for image in images[:1]
+            for one in range(-down, down + 1)
+            for two in range(-along, along + 1)
+            for mirrored in (False, True)
+        }
+        for _ in range(30):
+            moved = _shifted(images, shift, draw)
+            found = [way for way, image in ways.items() if torch.equal(moved[0], image)]
+            assert found
+            seen.add(found[0])
+            assert torch.equal(moved[1].sort().values.sum(), images[1].sum())
+    assert len(seen) > 20
+
+
+@pytest.mark.parametrize(("rate", "shift", "says"), [(0.0, 0.5, "rate=0.0"), (0.1, 0.6, "shift=0.6"), (0.1, -1, "=-1")])
+def test_bad_numbers(rate: float, shift: float, says: str) -> None:
+    with pytest.raises(ImageError, match=says):
+        cs.universal(curved(), pictures(2), rate=rate, shift=shift)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from PIL import Image
@@ -13,8 +14,9 @@ from convscope.errors import ImageError
 from convscope.fooling.adversarial import told
 from convscope.fooling.answering import Answering
 from convscope.fooling.attack import Images, answers, check_counts, check_positive, images_of, working
+from convscope.fooling.classes import class_name, class_of
 from convscope.fooling.rounding import LEVELS, as_read
-from convscope.fooling.wanted import Wanted, check_classes, class_of
+from convscope.fooling.wanted import Wanted, check_classes
 from convscope.image.recipe import JSON, Recipe
 from convscope.image.write import to_picture
 from convscope.network.heads import Prediction
@@ -24,7 +26,12 @@ from convscope.progress import Steps, Watcher
 from convscope.render.grid import grid
 from convscope.render.result import Pictured
 from convscope.synthesis.optimizers import OPTIMIZERS
+from convscope.synthesis.parameterizations.fourier import Fourier
+from convscope.synthesis.parameterizations.natural import Shape
 from convscope.synthesis.start import draws
+
+_FORM = Fourier()
+"""What is changed of a patch in place of its pixels."""
 
 _TRIED = 10_000_000
 """Added to the seed for the places where a patch is tried: others than those it was made with."""
@@ -100,7 +107,7 @@ def adversarial_patch(
     target: TargetLike,
     *,
     size: tuple[float, float] = (0.3, 0.5),
-    degrees: float = 30.0,
+    degrees: float = 22.5,
     pixels: int | None = None,
     steps: int = 200,
     rate: float = 0.05,
@@ -114,6 +121,8 @@ def adversarial_patch(
         argmax over p of the expectation over x, place, size and angle of log P(target | A(p, x, place, size, angle))
 
     A puts the patch p on the image x. Each step draws a batch of images, and for each of them where and how p lies.
+    Adam changes the Fourier coefficients of p, scaled as those of photographs are, and not its pixels: what p shows is
+    then of all sizes and outlasts being made smaller. Pixels took three times as many images for as much.
 
     Parameters
     ----------
@@ -159,51 +168,54 @@ def adversarial_patch(
     check_counts(pixels=side)
     placing = Placing(size[0], size[1], degrees)
     answering = Answering(network, (starts.shape[1], starts.shape[2], starts.shape[3]), len(starts))
-    patch = starts.new_full((1, starts.shape[1], side, side), 0.5)
-    climb, watched = OPTIMIZERS["adam"](rate=rate).over(patch), Steps(steps, progress)
+    shape = (int(starts.shape[1]), side, side)
+    parameters = _FORM.start(starts.new_full((1, *shape), 0.5))
+    climb, watched = OPTIMIZERS["adam"](rate=rate).over(parameters), Steps(steps, progress)
     for step in range(steps):
         random = draws(seed + step * batch, batch)
         at = torch.stack([torch.randint(len(starts), (), generator=each) for each in random])
-        climb.step(lambda at=at, random=random: _expected(answering, placing, patch, starts, at, random, index), 1.0)
-        with torch.no_grad():
-            patch.clamp_(0, 1)
-        watched.done(preview=patch[0].clone())
-    held = as_read((patch.detach() * LEVELS).round(), patch)
+        drawn = _Drawn(starts[at.to(starts.device)], at, random)
+        climb.step(partial(_expected, answering, placing, parameters, shape, drawn, index), 1.0)
+        watched.done(preview=_FORM.images(parameters, shape)[0])
+    held = as_read((_FORM.images(parameters, shape) * LEVELS).round(), starts)
     tried = _tried(placing, held, starts, seed + _TRIED, tries)
     after = answers(network, tried)
-    parameters: dict[str, JSON] = {
+    told_of: dict[str, JSON] = {
         "target": text, "size": list(size), "degrees": degrees, "pixels": side, "steps": steps, "rate": rate,
         "tries": tries,
     }  # fmt: skip
     return AdversarialPatch(
         patch=held[0].to(batched.device),
-        target=network.labels[index] if network.labels else text,
+        target=class_name(network, index) if network.labels else text,
         images=tried.to(batched.device),
         after=after,
         successes=torch.tensor([each[0].index == index for each in after]),
         queries=int(answering.queries.sum()),
         gradients=int(answering.gradients.sum()),
-        recipe=network.recipe("adversarial_patch", parameters, images=inputs, batch=batch, seed=seed),
+        recipe=network.recipe("adversarial_patch", told_of, images=inputs, batch=batch, seed=seed),
     )
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """A step's images, their numbers among all, and what tells where the patch lies on each."""
+
+    images: Tensor
+    at: Tensor
+    random: Sequence[torch.Generator]
+
+
 def _expected(
-    answering: Answering,
-    placing: Placing,
-    patch: Tensor,
-    starts: Tensor,
-    at: Tensor,
-    random: list[torch.Generator],
-    index: int,
+    answering: Answering, placing: Placing, parameters: Tensor, shape: Shape, drawn: _Drawn, index: int
 ) -> tuple[Tensor, Tensor]:
-    """The mean of log P(target), `(1,)`, over images with the patch on them, and its gradient."""
+    """The mean of log P(target), `(1,)`, over images with the patch on them, and its gradient by the parameters."""
     with torch.inference_mode(False), torch.enable_grad():
-        own = patch.detach().clone().requires_grad_()
-        seen = placing.on(starts[at.to(starts.device)], own, random)
-        classes = torch.full((len(at),), index, device=starts.device)
+        own = parameters.detach().clone().requires_grad_()
+        seen = placing.on(drawn.images, _FORM.images(own, shape), drawn.random)
+        classes = torch.full((len(seen),), index, device=seen.device)
         wanted = Wanted(classes, classes)
-        scores, slope = answering.gradient(seen.detach(), at, wanted.loss)
-        (gradient,) = torch.autograd.grad(seen, own, slope / len(at))
+        scores, slope = answering.gradient(seen.detach(), drawn.at, wanted.loss)
+        (gradient,) = torch.autograd.grad(seen, own, slope / len(seen))
     return wanted.loss(scores).mean()[None], gradient
 
 

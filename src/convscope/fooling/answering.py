@@ -1,5 +1,6 @@
-"""A network under attack: its class scores and their gradients, counted."""
+"""A network under attack: its class scores and their gradients, counted; and the classes it answers in the end."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -7,8 +8,13 @@ from torch import Tensor
 
 from convscope.errors import StepFailed
 from convscope.fooling.wanted import class_scores
+from convscope.network.answers import Answers
 from convscope.network.differentiable import Differentiable
 from convscope.network.network import Network
+
+_CLOSE = 0.01
+"""Of the largest score: two classes nearer to each other might change places by another order of sums. Far more than
+that ever moves them; where half the digits of the network's numbers are more, these."""
 
 
 class Answering:
@@ -18,6 +24,7 @@ class Answering:
     """
 
     def __init__(self, network: Network, shape: tuple[int, int, int], count: int) -> None:
+        self._network = network
         self._run = Differentiable(network, shape)
         self.queries = torch.zeros(count, dtype=torch.long)
         self.gradients = torch.zeros(count, dtype=torch.long)
@@ -27,6 +34,19 @@ class Answering:
         self._count(self.queries, at, 1)
         with torch.no_grad():
             return class_scores(self._run(images))
+
+    def classes(self, images: Tensor) -> Tensor:
+        """What `Network.predict` answers to each of the images by itself, `(n,)` on the processor; not counted.
+
+        They go through the network together, whose arithmetic then differs in the last digits from that of an image
+        alone. So an image is asked about alone where two classes are too near each other to be told apart.
+        """
+        with torch.no_grad():
+            answers = self._run(images)
+            found, sure = answers.probabilities.argmax(dim=1).cpu(), _sure(answers)
+        for place in (~sure).nonzero()[:, 0].tolist():
+            found[place] = self._network.predict(images[place], top=1)[0].index
+        return found
 
     def gradient(self, images: Tensor, at: Tensor, value: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         """Their logits, and the gradient of `value` of the logits, `(n,)`, in the images' shape."""
@@ -63,6 +83,19 @@ class Answering:
     def _count(counts: Tensor, at: Tensor, more: int) -> None:
         """An image may be there more than once."""
         counts.index_add_(0, at, torch.full_like(at, more))
+
+
+def _sure(answers: Answers) -> Tensor:
+    """Whether the first class is far ahead, `(n,)`: by its logit, and by its probability, which may be 1 of several."""
+    if answers.logits.dim() > 2:
+        return torch.zeros(answers.count, dtype=torch.bool)
+
+    def ahead(values: Tensor) -> Tensor:
+        close = max(_CLOSE, math.sqrt(torch.finfo(values.dtype).eps)) * values.abs().amax(dim=1)
+        best = values.topk(2, dim=1).values
+        return best[:, 0] - best[:, 1] > close
+
+    return (ahead(answers.logits) & ahead(answers.probabilities)).cpu()
 
 
 def _gradient(value: Tensor, images: Tensor, *, last: bool) -> Tensor:

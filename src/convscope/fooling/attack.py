@@ -12,6 +12,7 @@ from convscope.errors import ImageError
 from convscope.fooling.adversarial import Adversarial
 from convscope.fooling.answering import Answering
 from convscope.fooling.ball import Ball
+from convscope.fooling.classes import class_name
 from convscope.fooling.rounding import as_read, rounded, settled
 from convscope.fooling.wanted import Classes, Wanted, wanted_of
 from convscope.image.check import check_image
@@ -25,6 +26,10 @@ Images: TypeAlias = Tensor | Sequence[Tensor]
 """An image `(C, H, W)`, a batch `(N, C, H, W)`, or several images of one size."""
 
 _TOP = 5
+
+_FREE = 0.01
+"""Of an image's values: if no more have another level within the ball, nothing can be won back. So it is by an epsilon
+of 1/510 or less, but for the few values that lie halfway between two levels."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,16 @@ class Chunk:
     def gradient(self, images: Tensor, value: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """Logits, and the gradient of `value` of them: by default of the loss that an attack raises."""
         return self.answering.gradient(images, self.at, value or self.wanted.loss)
+
+    def found(self, perturb: "Perturb", ball: Ball | None) -> tuple[Tensor, Tensor]:
+        """What `perturb` makes of them, and the levels of a file that keep what that has reached."""
+        exact = perturb(self)
+        levels, low, high = rounded(exact, self.starts, ball)
+        free = ((low < high).flatten(1).double().mean(dim=1) > _FREE).nonzero()[:, 0]
+        if len(free):
+            some = self.of(free)
+            levels[free] = settled(self.answering, some.wanted, some.at, exact[free], some.starts, ball)
+        return exact, levels
 
     def of(self, left: Tensor) -> "Chunk":
         """Some of them alone."""
@@ -102,17 +117,17 @@ def attack(
     count, shape = len(images), (int(images.shape[1]), int(images.shape[2]), int(images.shape[3]))
     answering = Answering(network, shape, count)
     watched = Steps(steps * math.ceil(count / batch), progress)
-    exact, levels = [], []
+    found: list[tuple[Tensor, Tensor]] = []
     for first in range(0, count, batch):
         here = slice(first, min(first + batch, count))
         at = torch.arange(here.start, here.stop)
         random = draws((seed or 0) + first, len(at))
         chunk = Chunk(images[here], given.wanted[here], at, answering, random, watched)
-        exact.append(perturb(chunk))
-        levels.append(settled(answering, chunk.wanted, at, exact[-1], chunk.starts, ball))
+        found.append(chunk.found(perturb, ball))
+    exact, levels = (torch.cat(each) for each in zip(*found, strict=True))
     recipe_parameters = {**told_classes(network, given, label), **parameters}
     return finished(
-        network, given, torch.cat(exact), torch.cat(levels), answering,
+        network, given, exact, levels, answering,
         method=method, parameters=recipe_parameters, batch=batch, seed=seed,
     )  # fmt: skip
 
@@ -143,8 +158,8 @@ def finished(
         originals=given.images.to(home),
         exact=exact.to(home),
         images=images,
-        labels=[_name(network, index) for index in wanted.labels.tolist()],
-        targets=None if wanted.targets is None else [_name(network, index) for index in wanted.targets.tolist()],
+        labels=[class_name(network, index) for index in wanted.labels.tolist()],
+        targets=None if wanted.targets is None else [class_name(network, index) for index in wanted.targets.tolist()],
         before=given.before,
         after=after,
         successes=success,
@@ -206,10 +221,6 @@ def check_positive(**numbers: float) -> None:
     for name, value in numbers.items():
         if not 0 < value < math.inf:
             raise ImageError(f"got {name}={value}, expected more than 0")
-
-
-def _name(network: Network, index: int) -> str:
-    return network.labels[index] if network.labels else f"class {index}"
 
 
 def _one_or_all(texts: list[str] | None) -> JSON:

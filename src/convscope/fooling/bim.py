@@ -51,13 +51,36 @@ def bim(
     >>> bim(net, net.read("chelsea"), target="ostrich", steps=2).image.shape
     torch.Size([3, 224, 224])
     """
+    return stepped(
+        network, image, method="bim", reach=_SHARE * steps, target=target, epsilon=epsilon, norm=norm, steps=steps,
+        step=step, label=label, seed=None, batch=batch, progress=progress,
+    )  # fmt: skip
+
+
+def stepped(
+    network: Network,
+    image: Images,
+    *,
+    method: str,
+    reach: float,
+    target: Classes | None,
+    epsilon: float | None,
+    norm: Norm,
+    steps: int,
+    step: float | None,
+    label: Classes | None,
+    seed: int | None,
+    batch: int,
+    progress: Watcher | None,
+) -> Adversarial:
+    """BIM, and with a `seed` PGD, whose starts it draws; without a `step` all together are of `reach` epsilons."""
     given = Given.checked(network, image, target, label)
     ball = Ball.checked(norm, epsilon, given.images)
-    alpha = _SHARE * ball.epsilon if step is None else step
     check_counts(steps=steps)
     check_positive(**({} if step is None else {"step": step}))
+    alpha = reach * ball.epsilon / steps if step is None else step
     return attack(
-        network, given, stepping(ball, alpha, steps, anywhere=False), method="bim",
+        network, given, stepping(ball, alpha, steps, anywhere=seed is not None), method=method,
         parameters={"epsilon": ball.epsilon, "norm": norm, "steps": steps, "step": step},
-        ball=ball, label=label, steps=steps, batch=batch, progress=progress,
+        ball=ball, label=label, steps=steps, batch=batch, seed=seed, progress=progress,
     )  # fmt: skip

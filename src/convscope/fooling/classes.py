@@ -20,12 +20,17 @@ def class_count(network: Network) -> int:
     return count
 
 
-def class_index(network: Network, target: TargetLike) -> int:
-    """The class that a target is. Raises TargetError for a target that is no single class."""
+def class_of(network: Network, target: TargetLike) -> tuple[int, str]:
+    """The class that a target is, and its text. Raises TargetError for a target that is no single class."""
     asked = network.target(target)
     if asked.index is None:
-        raise TargetError(f"got {asked.text!r}, expected a single class: a label, class:N or its index")
-    return asked.index
+        raise TargetError(f"{asked.text!r} is no single class; expected one: a label, class:N or its index")
+    return asked.index, asked.text
+
+
+def class_index(network: Network, target: TargetLike) -> int:
+    """The class alone."""
+    return class_of(network, target)[0]
 
 
 def class_name(network: Network, index: int) -> str:

@@ -1,10 +1,9 @@
 """FGSM: one step along the sign of the gradient (Goodfellow et al. 2015)."""
 
-from torch import Tensor
-
 from convscope.fooling.adversarial import Adversarial
-from convscope.fooling.attack import Chunk, Given, Images, attack
+from convscope.fooling.attack import Given, Images, attack
 from convscope.fooling.ball import Ball, Norm
+from convscope.fooling.stepping import stepping
 from convscope.fooling.wanted import Classes
 from convscope.network.network import Network
 from convscope.progress import Watcher
@@ -58,14 +57,8 @@ def fgsm(
     """
     given = Given.checked(network, image, target, label)
     ball = Ball.checked(norm, epsilon, given.images)
-
-    def perturb(chunk: Chunk) -> Tensor:
-        _, gradient = chunk.gradient(chunk.starts)
-        found = ball.projected(chunk.starts + ball.epsilon * ball.steepest(gradient), chunk.starts)
-        chunk.steps.done(preview=found)
-        return found
-
     return attack(
-        network, given, perturb, method="fgsm", parameters={"epsilon": ball.epsilon, "norm": norm},
+        network, given, stepping(ball, ball.epsilon, 1, anywhere=False), method="fgsm",
+        parameters={"epsilon": ball.epsilon, "norm": norm},
         ball=ball, label=label, steps=1, batch=batch, progress=progress,
     )  # fmt: skip

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from convscope.errors import ConvscopeError, ImageError
-from convscope.fooling.wanted import check_classes, class_of
+from convscope.fooling.classes import class_index
+from convscope.fooling.wanted import check_classes
 from convscope.image.provenance import recall
 from convscope.image.recipe import Input
 from convscope.image.source.dataset import DatasetSource
@@ -120,7 +121,7 @@ def _with_classes(
     told = classes.tolist() if isinstance(classes, Tensor) else list(classes)
     if len(told) != len(several):
         raise ImageError(f"got {len(told)} classes for {len(several)} images; expected one for each")
-    return [(image, class_of(network, each)[0]) for image, each in zip(several, told, strict=True)]
+    return [(image, class_index(network, each)) for image, each in zip(several, told, strict=True)]
 
 
 def _told(network: Network, source: Source, limit: int | None, seed: int) -> Sequence[Entry]:

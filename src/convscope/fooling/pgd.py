@@ -1,14 +1,14 @@
 """PGD: projected gradient descent from anywhere in the ball (Madry et al. 2018)."""
 
 from convscope.fooling.adversarial import Adversarial
-from convscope.fooling.attack import Given, Images, attack, check_counts, check_positive
-from convscope.fooling.ball import Ball, Norm
-from convscope.fooling.stepping import stepping
+from convscope.fooling.attack import Images
+from convscope.fooling.ball import Norm
+from convscope.fooling.bim import stepped
 from convscope.fooling.wanted import Classes
 from convscope.network.network import Network
 from convscope.progress import Watcher
 
-_REACH = 2.5
+REACH = 2.5
 """All steps together, in epsilons, if they led one way: from any start to any place in the ball, with some to spare."""
 
 
@@ -56,13 +56,7 @@ def pgd(
     >>> result.success, result.after[0][0].label
     (True, 'ostrich')
     """
-    given = Given.checked(network, image, target, label)
-    ball = Ball.checked(norm, epsilon, given.images)
-    check_counts(steps=steps)
-    alpha = _REACH * ball.epsilon / steps if step is None else step
-    check_positive(**({} if step is None else {"step": step}))
-    return attack(
-        network, given, stepping(ball, alpha, steps, anywhere=True), method="pgd",
-        parameters={"epsilon": ball.epsilon, "norm": norm, "steps": steps, "step": step},
-        ball=ball, label=label, steps=steps, batch=batch, seed=seed, progress=progress,
+    return stepped(
+        network, image, method="pgd", reach=REACH, target=target, epsilon=epsilon, norm=norm, steps=steps,
+        step=step, label=label, seed=seed, batch=batch, progress=progress,
     )  # fmt: skip

@@ -124,6 +124,7 @@ class Robustness(Pictured):
             yield f"{len(self.unreadable)} files were left out; {first.path.name}: {first.reason}"
 
 
+@torch.inference_mode(False)
 def robustness(
     network: Network,
     source: Pictures,

@@ -64,6 +64,7 @@ def universal(
     norm: Norm = "linf",
     steps: int = 100,
     rate: float = _RATE,
+    shift: float = 0.5,
     label: Classes | None = None,
     seed: int = 0,
     batch: int = 8,
@@ -75,7 +76,8 @@ def universal(
 
     by Adam over random batches of the images, v brought back into the ball after each step and J, the cross-entropy
     that the other attacks raise, cut at β = 9 (Shafahi et al. 2020: as good as steps of DeepFool, and many times as
-    fast). A perturbation of a few images fools others less.
+    fast). In each step the images are shifted round and every other one mirrored, so that v has seen more than there
+    are: made with a few images as they are, it fools hardly any others.
 
     Parameters
     ----------
@@ -89,8 +91,10 @@ def universal(
         How many batches.
     rate
         Of Adam, as a part of epsilon; by "l2", of epsilon spread evenly over all values.
+    shift
+        How far images are shifted at most, as a part of their sides; 0 leaves them as they are, not mirrored either.
     seed
-        Of the batches.
+        Of the batches and shifts.
     batch
         Images in each.
     progress
@@ -109,13 +113,17 @@ def universal(
     check_counts(steps=steps, batch=batch)
     if not 0 < rate <= 1:
         raise ImageError(f"got rate={rate}, expected a part of epsilon, above 0 and at most 1")
+    if not 0 <= shift <= 0.5:
+        raise ImageError(f"got shift={shift}, expected a part of the image's sides, from 0 to 0.5")
     given = Given.checked(network, images, target, label)
     ball = Ball.checked(norm, _EPSILON.get(norm) if epsilon is None else epsilon, given.images)
     count, shape = len(given.images), (given.images.shape[1], given.images.shape[2], given.images.shape[3])
     answering = Answering(network, shape, count)
-    found = _found(given, answering, ball, steps=steps, rate=rate, seed=seed, batch=batch, progress=progress)
+    found = _found(
+        given, answering, ball, steps=steps, rate=rate, shift=shift, seed=seed, batch=batch, progress=progress
+    )
     exact = ball.projected(given.images + found, given.images)
-    parameters = {"epsilon": ball.epsilon, "norm": norm, "steps": steps, "rate": rate}
+    parameters = {"epsilon": ball.epsilon, "norm": norm, "steps": steps, "rate": rate, "shift": shift}
     made = finished(
         network, given, exact, None, answering, ball=ball, method="universal",
         parameters={**told_classes(network, given, label), **parameters}, batch=batch, seed=seed,
@@ -131,6 +139,7 @@ def _found(
     *,
     steps: int,
     rate: float,
+    shift: float,
     seed: int,
     batch: int,
     progress: Watcher | None,
@@ -145,12 +154,26 @@ def _found(
             waiting = torch.randperm(len(given.images), generator=draw)
         at, waiting = waiting[:batch], waiting[batch:]
         here = at.to(change.device)
-        climb.step(partial(_loss, answering, given.wanted[here], given.images[here], change, at), 1.0)
+        starts = _shifted(given.images[here], shift, draw)
+        climb.step(partial(_loss, answering, given.wanted[here], starts, change, at), 1.0)
         # The ball alone: the box is each image's own affair.
         with torch.no_grad():
             change.copy_(_within(change, ball))
         watched.done(preview=(0.5 + change).clamp(0, 1))
     return change.detach()
+
+
+def _shifted(images: Tensor, shift: float, draw: torch.Generator) -> Tensor:
+    """Each image shifted round by at most such a part of its sides, and every other one mirrored, by chance."""
+    if not shift:
+        return images
+    rows, columns = images.shape[-2:]
+    moved = []
+    for image, (down, along, side) in zip(images, torch.rand(len(images), 3, generator=draw).tolist(), strict=True):
+        far = round((2 * down - 1) * shift * rows), round((2 * along - 1) * shift * columns)
+        rolled = image.roll(far, dims=(-2, -1))
+        moved.append(rolled.flip(-1) if side < 0.5 else rolled)
+    return torch.stack(moved)
 
 
 def _loss(answering: Answering, wanted: Wanted, starts: Tensor, change: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from convscope.errors import ImageError, TargetError
+from convscope.fooling.classes import class_of
 from convscope.network.answers import Answers
 from convscope.network.network import Network
 from convscope.network.target import TargetLike
@@ -92,14 +93,6 @@ def check_classes(network: Network) -> None:
     if classes is None or classes < 2:
         told = "no classes" if classes is None else "one class"
         raise TargetError(f"{network.name} has {told}: there is none to be led to; expected two at least")
-
-
-def class_of(network: Network, target: TargetLike) -> tuple[int, str]:
-    """The index and the text of a target that is a class."""
-    asked = network.target(target)
-    if asked.index is None:
-        raise TargetError(f"the target {asked.text!r} is no single class; expected a label, class:N or an index")
-    return asked.index, asked.text
 
 
 def _indices(network: Network, images: Tensor, given: Classes) -> list[tuple[int, str]]:

@@ -3,25 +3,24 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from convscope.errors import Cancelled, ConvscopeError, ImageError, nearest
-from convscope.fooling.attack import check_counts
+from convscope.fooling.answering import Answering
+from convscope.fooling.attack import Chunk, check_counts, images_of, working
 from convscope.fooling.ball import Ball, Norm
-from convscope.fooling.bim import bim
-from convscope.fooling.fgsm import fgsm
-from convscope.fooling.pgd import pgd
+from convscope.fooling.pgd import REACH
+from convscope.fooling.rounding import as_read
+from convscope.fooling.stepping import stepping
+from convscope.fooling.wanted import Wanted
 from convscope.network.network import Network
-from convscope.progress import Progress, Watcher
+from convscope.progress import Progress, Steps, Watcher
+from convscope.synthesis.start import draws
 
 NAMES: Mapping[str, str] = {"fgsm": "FGSM", "bim": "BIM", "pgd": "PGD"}
 """The attacks from the weakest to the strongest, and what they are called."""
-
-_REACH = 2.5
-"""Of epsilon: how far all steps together would go. So the ball's edge is reached from anywhere, in any number."""
 
 
 def check_attacks(attacks: Sequence[str]) -> tuple[str, ...]:
@@ -37,9 +36,13 @@ def check_attacks(attacks: Sequence[str]) -> tuple[str, ...]:
 
 @dataclass
 class Trial:
-    """How a network is attacked; `epsilons` grow, `attacks` too, `steps` are those of BIM and PGD."""
+    """How a network is attacked; `epsilons` grow, `attacks` too, `steps` are those of BIM and PGD.
+
+    `answering` is the network made ready once for all attacks on all images.
+    """
 
     network: Network
+    answering: Answering
     epsilons: Sequence[float]
     attacks: Sequence[str]
     norm: Norm
@@ -68,14 +71,18 @@ class Trial:
             raise ImageError(f"got epsilons {list(epsilons)}, expected one above 0 at least: 2/255, say")
         names = check_attacks(attacks)
         cost = 1 + len(grown) * sum(1 if name == "fgsm" else steps for name in names)
-        return cls(network, grown, names, norm, steps, seed, Meter(images * cost, progress))
+        answering = Answering(network, (network.channels, *network.input_size), images)
+        return cls(network, answering, grown, names, norm, steps, seed, Meter(images * cost, progress))
 
     def withstood(self, images: Tensor, classes: Tensor, first: int) -> Tensor:
         """Whether each of the images is taken for what it is, `(attacks, 1 + epsilons, n)`; number `first` begins.
 
         At 0 unharmed, then after all attacks that are no stronger, at all epsilons that are no larger.
         """
-        right = torch.tensor([self.network.predict(each, top=1)[0].index for each in images]) == classes
+        batch, _, _ = images_of(self.network, images)
+        device = self.network.device
+        starts, wanted = batch.to(device, working(self.network, batch)), Wanted(classes.to(device), None)
+        right = self.answering.classes(starts) == classes
         self.meter.done(len(images))
         standing = [right.clone() for _ in self.attacks]
         found = [torch.stack(standing)]
@@ -83,25 +90,23 @@ class Trial:
             for number, name in enumerate(self.attacks):
                 if number:
                     standing[number] &= standing[number - 1]
-                self._attack(name, epsilon, images, classes, standing[number], first)
+                self._attack(name, epsilon, starts, wanted, standing[number], first)
             found.append(torch.stack(standing))
         return torch.stack(found, dim=1)
 
-    def _attack(self, name: str, epsilon: float, images: Tensor, classes: Tensor, standing: Tensor, first: int) -> None:
+    def _attack(self, name: str, epsilon: float, starts: Tensor, wanted: Wanted, standing: Tensor, first: int) -> None:
         """Attack those that are `standing`, and note which have fallen."""
         left = standing.nonzero()[:, 0]
-        passes = len(images) * (1 if name == "fgsm" else self.steps)
+        steps = 1 if name == "fgsm" else self.steps
+        passes = len(starts) * steps
         if len(left):
-            own: dict[str, Any] = {
-                "label": classes[left], "epsilon": epsilon, "norm": self.norm, "batch": len(left),
-                "progress": self.meter.within(passes),
-            }  # fmt: skip
-            if name != "fgsm":
-                own |= {"steps": self.steps, "step": _REACH * epsilon / self.steps}
-            if name == "pgd":
-                own["seed"] = self.seed + first
-            attack = {"fgsm": fgsm, "bim": bim, "pgd": pgd}[name]
-            standing[left] = ~attack(self.network, images[left], **own).successes
+            at, random = torch.arange(first, first + len(starts)), draws(self.seed + first, len(starts))
+            watched = Steps(steps, self.meter.within(passes))
+            some = Chunk(starts, wanted, at, self.answering, random, watched).of(left.to(starts.device))
+            ball = Ball(self.norm, epsilon)
+            alpha = epsilon if name == "fgsm" else REACH * epsilon / steps
+            exact, levels = some.found(stepping(ball, alpha, steps, anywhere=name == "pgd"), ball)
+            standing[left] = self.answering.classes(as_read(levels, exact)) == some.wanted.labels.cpu()
         self.meter.done(passes)
 
 
