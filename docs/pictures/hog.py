@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     image, start = (cs.read_image(name, 120, channels=1) for name in ("chelsea", "coffee"))
-    twin = cs.hog_twin(image, start=start, steps=1500)
+    twin = cs.hog_twin(image, start=start)
     twin.save(HERE / "hog-twin.png")
 
 

@@ -14,7 +14,10 @@ from torch import Tensor
 import convscope as cs
 from convscope.errors import ConvscopeError, ImageError
 from convscope.fooling.hog import Hog, Norm, hog
+from convscope.fooling.hog_rounding import rounded
 from convscope.fooling.hog_twin import hog_twin
+from convscope.fooling.hog_votes import HeldVotes
+from convscope.progress import Steps
 
 Array = NDArray[np.float64]
 
@@ -135,6 +138,19 @@ def test_a_twin_has_the_descriptor_and_looks_otherwise() -> None:
     assert made.picture().width > 100
 
 
+@pytest.mark.slow  # Two descents and two sweeps over a photograph.
+def test_a_twin_is_a_hundredth_of_the_way_to_another_photograph() -> None:
+    image, other = (cs.read_image(name, 56, channels=1) for name in ("chelsea", "coffee"))
+    made = hog_twin(image, start=other)
+    assert made.share <= 0.01
+    assert abs(made.likeness) < 0.5
+    # Also as scikit-image has it, of what is read from a file.
+    found, wanted, apart = (
+        peer(each[0].double().numpy(), cells_per_block=(3, 3)) for each in (made.twin, image, made.other)
+    )
+    assert np.linalg.norm(found - wanted) <= 0.01 * np.linalg.norm(apart - wanted)
+
+
 def test_a_twin_of_noise_in_colours() -> None:
     image = cs.read_image("rocket", 40)
     made = hog_twin(image, steps=60, seed=3)
@@ -142,6 +158,82 @@ def test_a_twin_of_noise_in_colours() -> None:
     assert made.distance < made.started / 2
     assert float(made.twin.min()) >= 0
     assert float(made.twin.max()) <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_held_votes_are_the_votes_where_they_are(channels: int) -> None:
+    picture = torch.rand(1, channels, 9, 13, dtype=torch.float64)
+    numbers = Hog(cell=4, block=2)
+    whole = numbers.histograms(picture)
+    held = HeldVotes(numbers, picture, whole)
+    torch.testing.assert_close(held(picture)[0], whole)
+    # Nothing leaves its orientation but for the margin, and a larger picture has larger votes, not other ones.
+    assert float(held(picture)[1]) < 0.01
+    torch.testing.assert_close(held(0.5 * picture)[0], 0.5 * whole)
+    other = torch.rand_like(picture)
+    assert float(held(other)[1]) > 1
+    assert torch.autograd.gradcheck(lambda x: held(x)[0], other.requires_grad_())
+
+
+def test_an_orientation_without_a_pixel_is_given_one() -> None:
+    ramp = torch.linspace(0, 1, 24, dtype=torch.float64).expand(1, 1, 24, 24)
+    wanted = torch.zeros(1, 9, 3, 3, dtype=torch.float64)
+    wanted[:, 0], wanted[:, 5] = 0.8, 0.2
+    # The first and the last column have no gradient.
+    votes, out = HeldVotes(Hog(), ramp, wanted)(ramp)
+    assert bool((votes[:, [0, 5]] > 0).all())
+    assert not votes[:, [1, 2, 3, 4, 6, 7, 8]].any()
+    assert float(out) > 0
+
+
+def coarsely(levels: Array, wanted: Tensor, numbers: Hog) -> Array:
+    """One sweep of rounding, by the descriptor of the whole picture for each pixel alone, in the same order."""
+    apart = (numbers.block + 2) * numbers.cell
+
+    def missed(tried: Array) -> float:
+        return float((numbers(torch.from_numpy(tried / 255)) - wanted).square().sum())
+
+    levels = levels.copy()
+    _, rows, columns = levels.shape
+    order = [(i, j) for top in range(apart) for left in range(apart)
+             for i in range(top, rows, apart) for j in range(left, columns, apart)]  # fmt: skip
+    for i, j in order:
+        least, best = missed(levels) - 1e-12, levels[0, i, j]
+        for change in (1, -1):
+            tried = levels.copy()
+            tried[0, i, j] = min(max(levels[0, i, j] + change, 0), 255)
+            if missed(tried) < least:
+                least, best = missed(tried), tried[0, i, j]
+        levels[0, i, j] = best
+    return levels
+
+
+def test_rounding_equals_its_definition() -> None:
+    numbers = Hog(cell=2, block=2)
+    image = torch.rand(1, 13, 18, dtype=torch.float64)
+    near = (image + 0.01 * torch.randn_like(image)).clamp(0, 1)
+    found = rounded(near, image, numbers, sweeps=1, told=Steps(8))
+    expected = coarsely((near * 255).round().numpy(), numbers(image), numbers) / 255
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-9)
+
+
+@given(
+    st.integers(0, 9999), st.sampled_from([(1, 9, 2, 3), (3, 9, 3, 2), (1, 5, 4, 1)]), st.sampled_from([0.0, 0.02, 0.4])
+)
+@settings(max_examples=8, deadline=None)
+def test_rounding_is_never_farther_than_the_nearest_levels(
+    seed: int, shape: tuple[int, int, int, int], noise: float
+) -> None:
+    channels, orientations, cell, block = shape
+    numbers = Hog(orientations, cell, block)
+    draws = torch.Generator().manual_seed(seed)
+    image = torch.rand(channels, 9, 13, generator=draws)
+    picture = (image + noise * torch.randn(image.shape, generator=draws)).clamp(0, 1).double()
+    found = [rounded(picture, image, numbers, sweeps=sweeps, told=Steps(2 * 40)).double() for sweeps in (0, 1, 2)]
+    torch.testing.assert_close(found[0], ((picture * 255).round() / 255), atol=1e-6, rtol=0)
+    nearest, once, twice = (float((numbers(each) - numbers(image.double())).norm()) for each in found)
+    assert twice <= once + 1e-9 <= nearest + 2e-9
+    torch.testing.assert_close((found[2] * 255).round() / 255, found[2], atol=1e-6, rtol=0)
 
 
 def test_the_negative_is_a_twin_already() -> None:
@@ -158,6 +250,7 @@ def test_the_negative_is_a_twin_already() -> None:
         (torch.full((1, 32, 32), torch.nan), {}, "NaN"),
         (torch.rand(1, 32, 32), {"start": "noize"}, "'noise'"),
         (torch.rand(1, 32, 32), {"steps": 0}, "steps=0"),
+        (torch.rand(1, 32, 32), {"sweeps": -1}, "sweeps=-1"),
         (torch.rand(1, 32, 32), {"cell": 0}, "cell=0"),
         (torch.rand(1, 32, 32), {"norm": "L3"}, "nearest"),
     ],

@@ -114,22 +114,22 @@ class Hog:
         if strip > 0:
             own, beside, share = self._shared(down, across, strip)
         else:
-            own, share = self._chosen(down, across)
+            own, share = self.chosen(down, across)
             beside = own
         places = (len(batch), rows, columns, self.orientations)
-        cells = self._cells(len(batch), rows, columns).to(batch.device)
-        histograms = _summed(magnitude * share, cells * self.orientations + own, places)
+        cells = self.cells(len(batch), rows, columns).to(batch.device)
+        histograms = summed(magnitude * share, cells * self.orientations + own, places)
         if strip > 0:
-            histograms = histograms + _summed(magnitude * (1 - share), cells * self.orientations + beside, places)
-        undecided = _summed(4 * magnitude * share * (1 - share), cells, places[:3])
+            histograms = histograms + summed(magnitude * (1 - share), cells * self.orientations + beside, places)
+        undecided = summed(4 * magnitude * share * (1 - share), cells, places[:3])
         return Votes(histograms.permute(0, 3, 1, 2), undecided)
 
-    def _cells(self, count: int, rows: int, columns: int) -> Tensor:
+    def cells(self, count: int, rows: int, columns: int) -> Tensor:
         """The number of each pixel's cell."""
         numbers = torch.arange(count * rows * columns).reshape(count, rows, columns)
         return numbers.repeat_interleave(self.cell, dim=1).repeat_interleave(self.cell, dim=2)
 
-    def _chosen(self, down: Tensor, across: Tensor) -> tuple[Tensor, Tensor]:
+    def chosen(self, down: Tensor, across: Tensor) -> tuple[Tensor, Tensor]:
         """The number of the orientation that each pixel votes for; and 1, but 0 where rounding makes its angle 180°.
 
         Such a pixel has no vote in scikit-image.
@@ -178,20 +178,31 @@ def gradients(batch: Tensor) -> tuple[Tensor, Tensor]:
 
     Differences are taken in the image's type, as scikit-image does, and given as float64.
     """
-    down = F.pad(batch[:, :, 2:] - batch[:, :, :-2], (0, 0, 1, 1)).double()
-    across = F.pad(batch[..., 2:] - batch[..., :-2], (1, 1)).double()
+    down, across = differences(batch)
     if batch.shape[1] == 1:
         return down, across
-    length = np.hypot(_array(down.to(batch.dtype)), _array(across.to(batch.dtype)))
-    longest = torch.from_numpy(length.argmax(axis=1, keepdims=True)).to(batch.device)
-    return down.gather(1, longest), across.gather(1, longest)
+    chosen = longest(down.to(batch.dtype), across.to(batch.dtype))
+    return down.gather(1, chosen), across.gather(1, chosen)
+
+
+def differences(batch: Tensor) -> tuple[Tensor, Tensor]:
+    """How each channel changes downwards and to the right, both like the batch (N, C, H, W), float64."""
+    down = F.pad(batch[:, :, 2:] - batch[:, :, :-2], (0, 0, 1, 1)).double()
+    across = F.pad(batch[..., 2:] - batch[..., :-2], (1, 1)).double()
+    return down, across
+
+
+def longest(down: Tensor, across: Tensor) -> Tensor:
+    """The channel (N, 1, H, W) in which a gradient is longest."""
+    length = np.hypot(_array(down), _array(across))
+    return torch.from_numpy(length.argmax(axis=1, keepdims=True)).to(down.device)
 
 
 def _unit(blocks: Tensor) -> Tensor:
     return blocks / (blocks.square().sum((3, 4, 5), keepdim=True) + _EPSILON**2).sqrt()
 
 
-def _summed(values: Tensor, places: Tensor, shape: tuple[int, ...]) -> Tensor:
+def summed(values: Tensor, places: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Values summed at the places of a new tensor of this shape."""
     return values.new_zeros(math.prod(shape)).index_add(0, places.flatten(), values.flatten()).reshape(shape)
 
