@@ -258,6 +258,13 @@ def test_jobs_that_can_t_be(client: Client, change: dict[str, Any], status: int,
     assert words in answer.json["error"]
 
 
+def test_what_is_kept_can_be_asked_for_without_work(client: Client) -> None:
+    asked = {"kind": "preferred", "network": _network(client), "target": "3:5", "steps": 2}
+    assert client.post("/api/jobs", {**asked, "kept": True}).json is None
+    key = _done(client, asked)["key"]
+    assert client.post("/api/jobs", {**asked, "kept": True}).json["key"] == key
+
+
 def test_when_the_line_is_full_it_says_so(folder: Any, tmp_path: Any) -> None:
     with serving(explorer_of(folder, tmp_path, waiting=1)) as client:
         asked = {"kind": "preferred", "network": _network(client), "target": "3:4", "steps": 4000}

@@ -105,7 +105,8 @@ class GrowingScan:
                 before += self._part(stop, layers, watcher, before, began)
         finally:
             self.growing = False
-            if (self._path / FILE).is_file():
+            # What stopped it is to be told, and not that it can't be read on top of that.
+            with suppress(ConvscopeError, OSError):
                 self._open()
         found = self._snapshot
         if found is None:
