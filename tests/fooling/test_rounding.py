@@ -43,3 +43,15 @@ def test_only_what_is_lost_is_changed_further() -> None:
     nearest, _, _ = rounded(result.exact, images, Ball("linf", 0.4))
     assert torch.equal(result.images, (nearest.float() / 255).double())
     assert result.images.shape == (6, 3, SIDE, SIDE)
+
+
+def test_a_smallest_change_that_rounding_loses_grows_as_a_whole() -> None:
+    images = (pictures(20, seed=4) * 255).round() / 255
+    network = curved()
+    result = cs.carlini_wagner(network, images, searches=4, steps=40)
+    own = network.logits(images).argmax(dim=1)
+    found = network.logits(result.exact).argmax(dim=1) != own
+    assert bool(result.successes[found].all())
+    # What rounding adds to a change is at most half a level each, and a stretch of it.
+    most = 1.4 * result.norms_before_rounding.l2 + (0.5 / 255) * images[0].numel() ** 0.5
+    assert bool((result.norms.l2[found] <= most[found]).all())

@@ -25,7 +25,7 @@ def hog(
     orientations: Annotated[int, typer.Option(min=1, help="How many parts of 180 degrees.")] = 9,
     cell: Annotated[int, typer.Option(min=1, help="Side of a cell in pixels.")] = 8,
     block: Annotated[int, typer.Option(min=1, help="Side of a block in cells.")] = 3,
-    steps: Annotated[int, typer.Option(min=1, help="How many steps.")] = 1000,
+    steps: Annotated[int, typer.Option(min=1, help="How many steps.")] = 2500,
     seed: Seed = 0,
     preview: Preview = None,
     out: Out = None,

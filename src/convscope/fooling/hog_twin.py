@@ -156,7 +156,7 @@ def hog_twin(
         As of `hog`.
     steps
         How many of descent, three fifths of them with shared votes. By default the distance between two photographs of
-        rich texture comes down to 0.1 or 0.2%; where large parts are nearly flat, to a few percent.
+        rich texture comes down to 0.1 to 1%; where large parts are nearly flat, to a few percent.
     sweeps
         How often each pixel is tried when rounding, 0 for the nearest levels; by default twice after as many steps as
         there are by default, and after few not at all.

@@ -16,6 +16,8 @@ _CLEAR = 1e-4
 # How often levels are changed at most; how much more is asked for than the gradient says is needed, and how that grows
 # from round to round: rounding may have brought an image to where gradients promise too much.
 _ROUNDS, _MORE, _GROWING = 30, 1.25, 1.3
+# How many times as far as it was found a change goes, where nothing bounds it, before single levels do.
+_STRETCHES = (1.05, 1.1, 1.15, 1.2, 1.3, 1.4)
 
 
 def as_read(levels: Tensor, like: Tensor) -> Tensor:
@@ -44,10 +46,19 @@ def settled(
 ) -> Tensor:
     """Levels of images `exact` such that what these have reached is not lost by rounding.
 
-    Where it is, those values whose gradients promise most go one level further, within the ball, until it is back.
+    Where it is, a change without a ball is made a little larger as a whole. Where that isn't enough, or there is a
+    ball, those values whose gradients promise most go one level further, within it, until it is back.
     """
     levels, low, high = rounded(exact, starts, ball)
     lost = wanted.reached(answering.scores(exact, at)) & ~_clear(wanted, answering.scores(as_read(levels, exact), at))
+    for times in _STRETCHES if ball is None else ():
+        left = lost.nonzero()[:, 0]
+        if not len(left):
+            break
+        tried, _, _ = rounded(starts[left] + times * (exact[left] - starts[left]), starts[left], None)
+        done = _clear(wanted[left], answering.scores(as_read(tried, exact), at[left.cpu()]))
+        levels[left[done]] = tried[done]
+        lost[left[done]] = False
     for turn in range(_ROUNDS):
         left = lost.nonzero()[:, 0]
         if not len(left):
