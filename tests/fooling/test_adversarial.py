@@ -50,9 +50,9 @@ def test_norms_are_those_of_the_change() -> None:
 def test_queries_and_gradients_are_counted() -> None:
     images = pictures(3)
     result = cs.bim(curved(), images, epsilon=0.4, steps=7)
-    # Two more queries see whether rounding has lost anything.
+    # One more query sees that rounding has lost nothing.
     assert result.gradients.tolist() == [7] * 3
-    assert result.queries.tolist() == [9] * 3
+    assert result.queries.tolist() == [8] * 3
     early = cs.deep_fool(curved(), images, candidates=4)
     assert int(early.gradients.max()) % 3 == 0 or int(early.queries.max()) > 3
 

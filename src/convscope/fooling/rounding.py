@@ -50,7 +50,11 @@ def settled(
     ball, those values whose gradients promise most go one level further, within it, until it is back.
     """
     levels, low, high = rounded(exact, starts, ball)
-    lost = wanted.reached(answering.scores(exact, at)) & ~_clear(wanted, answering.scores(as_read(levels, exact), at))
+    lost = ~_clear(wanted, answering.scores(as_read(levels, exact), at))
+    if bool(lost.any()):
+        unclear = lost.nonzero()[:, 0]
+        # Only what had been reached can be lost.
+        lost[unclear] = wanted[unclear].reached(answering.scores(exact[unclear], at[unclear.cpu()]))
     for times in _STRETCHES if ball is None else ():
         left = lost.nonzero()[:, 0]
         if not len(left):
