@@ -277,8 +277,11 @@ def test_a_mistake_is_explained_by_a_click(opened: Opened) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone(opened: Opened, scheme: str) -> None:
     page = opened(f"{AT_ONCE},guided-grad-cam&checks=verdict,curves&scale=shared", PHONE, scheme=scheme)
-    for each in page.get_by_role("article").all():
-        each.get_by_role("img", name=re.compile("^deletion")).wait_for()
+    for title in ("Grad-CAM", "Guided Grad-CAM"):
+        # Also while jobs stand in line below.
+        made(page, title)
+        assert page.get_by_role("main").evaluate("each => each.offsetWidth") == PHONE[0]
+        card(page, title).get_by_role("img", name=re.compile("^deletion")).wait_for()
     page.locator("details").evaluate_all("all => all.forEach(each => each.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
     main = page.get_by_role("main")
