@@ -100,6 +100,19 @@ def test_all_channels_in_one_sprite(client: Client, query: str, layer: str, scal
     assert float(maps[3, row, column]) == pytest.approx(float(largest[3]), abs=1e-5)
 
 
+def test_what_is_looked_at_is_saved_with_its_recipe(client: Client, query: str) -> None:
+    for path, method in [
+        (f"/api/saved/activations?{query}&layer=1&scale=shared", "activations"),
+        (f"/api/saved/driven?{query}&target=3:6@1,2&rule=guided", "saliency"),
+    ]:
+        answer = client.ask(path)
+        assert (answer.status, answer.headers["content-type"]) == (200, "image/png"), path
+        with Image.open(io.BytesIO(answer.body)) as picture:
+            assert json.loads(picture.info["convscope"])["method"] == method
+    assert client.ask(f"/api/saved/driven?{query}&target=@mask.png").status == 422
+    assert client.ask(f"/api/saved/activations?{query}&layer=nothing").status == 422
+
+
 def test_a_unit_s_panel(client: Client, query: str) -> None:
     network, image = _own(client)
     scan = client.ask("/api/scans").json[0]

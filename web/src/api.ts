@@ -143,6 +143,10 @@ export const api = {
   prepared: (network: string, image: string) => address("prepared", { network, image }),
   sprite: (query: { network: string; image: string; layer: string; scale: Scaling }) => address("sprite", query),
   preview: (job: Job) => address(`jobs/${job.id}/preview`, { n: job.previews }),
+  savedActivations: (query: { network: string; image: string; layer: string; scale: Scaling }) =>
+    address("saved/activations", query),
+  savedDriven: (query: { network: string; image: string; target: string; rule: Rule }) =>
+    address("saved/driven", query),
   picture: (key: string, name: string) => address(`results/${key}/${name}`),
 };
 

@@ -36,6 +36,7 @@ from convscope.explorer.models import (
     UnitShown,
 )
 from convscope.explorer.occluding import occluded_told
+from convscope.explorer.saved import activations_png, driven_png
 from convscope.explorer.scanned import channels_told
 from convscope.explorer.sprite import palettes
 from convscope.explorer.strip import opening_layer
@@ -186,6 +187,22 @@ def _looking(explorer: Explorer) -> APIRouter:
         place = None if row is None or column is None else (row, column)
         usual = None if scan is None else explorer.kinds.find_scan(scan)
         return unit_shown(lens, image, pixels, layer, channel, place=place, rule=rule, scan=usual)
+
+    @api.get("/saved/activations", response_class=Response)
+    def saved_activations(network: NetworkId, image: ImageId, layer: LayerName, scale: Scaling = "own") -> Response:
+        lens, pixels = both(network, image)
+        png = activations_png(lens, pixels, layer, shared=scale == "shared")
+        return Response(png, media_type="image/png", headers=_A_WHILE)
+
+    @api.get("/saved/driven", response_class=Response)
+    def saved_driven(
+        network: NetworkId,
+        image: ImageId,
+        target: Annotated[str, Query(max_length=1000)],
+        rule: RuleName = "gradient",
+    ) -> Response:
+        lens, pixels = both(network, image)
+        return Response(driven_png(lens, pixels, target, rule), media_type="image/png", headers=_A_WHILE)
 
     @api.get("/occluded")
     def occluded(
