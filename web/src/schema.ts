@@ -1245,7 +1245,8 @@ export interface components {
          * @description One channel for an image: its map, the histogram of its values, what of the image drives it, and what is usual.
          *
          *     `place` is where it is strongest, or the unit that was asked for. Where a rule can't be followed `driven` is None
-         *     and `driven_error` says why.
+         *     and `driven_error` says why. `driven_of` is the layer whose unit is asked: of a rectifier with a ceiling, what goes
+         *     into it.
          */
         UnitShown: {
             activation: components["schemas"]["MapShown"];
@@ -1254,6 +1255,8 @@ export interface components {
             driven: components["schemas"]["MapShown"] | null;
             /** Driven Error */
             driven_error: string | null;
+            /** Driven Of */
+            driven_of: string;
             /** Field */
             field: [
                 number,

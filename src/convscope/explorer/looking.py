@@ -25,6 +25,7 @@ from convscope.image.formats import HEAD, identify
 from convscope.image.read import read_picture
 from convscope.network.heads import Prediction
 from convscope.network.layers import Layer
+from convscope.network.stages import below_ceiling
 from convscope.render.colours import Scale
 from convscope.scanning.stored import Scan
 from convscope.scanning.summary import EDGES
@@ -90,16 +91,16 @@ def unit_shown(
         place = divmod(int(values.nan_to_num(nan=-torch.inf).argmax()), columns)
     if place[0] >= rows or place[1] >= columns:
         raise LayerError(f"got the place {place}, and {layer} has rows 0 to {rows - 1} and columns 0 to {columns - 1}")
-    target = f"{known.name}:{channel}" + (f"@{place[0]},{place[1]}" if known.has_space else "")
+    # At a ceiling nothing drives a unit any more, and there its strongest place is.
+    driven_of = below_ceiling(lens.network, known.name)
+    target = f"{driven_of}:{channel}" + (f"@{place[0]},{place[1]}" if known.has_space else "")
     driven, driven_error = None, None
     try:
         gradient = lens.network.gradient(image, lens.target(target), rule=rule)
         if gradient.any():
             driven = map_shown(gradient.abs().amax(dim=0), unit="activation per pixel value", percentile=_CLIP)
         else:
-            driven_error = (
-                "nothing: a rectifier on the way is off here, or at its ceiling, and lets no gradient through"
-            )
+            driven_error = "nothing: a rectifier on the way is off here, and lets no gradient through"
     except (RuleError, TargetError) as error:
         driven_error = str(error)
     seen = known.receptive_field
@@ -107,7 +108,7 @@ def unit_shown(
         layer=known.name, channel=channel, place=place, value=_number(float(values[place])),
         field=None if seen is None or seen.whole else seen.box(*place),
         activation=map_shown(values, unit="activation"), histogram=_histogram(values), driven=driven,
-        driven_error=driven_error, usual=None if scan is None else _usual(scan, layer, channel),
+        driven_error=driven_error, driven_of=driven_of, usual=None if scan is None else _usual(scan, layer, channel),
     )  # fmt: skip
 
 

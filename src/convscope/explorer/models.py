@@ -167,7 +167,8 @@ class UnitShown(Told):
     """One channel for an image: its map, the histogram of its values, what of the image drives it, and what is usual.
 
     `place` is where it is strongest, or the unit that was asked for. Where a rule can't be followed `driven` is None
-    and `driven_error` says why.
+    and `driven_error` says why. `driven_of` is the layer whose unit is asked: of a rectifier with a ceiling, what goes
+    into it.
     """
 
     layer: str
@@ -179,6 +180,7 @@ class UnitShown(Told):
     histogram: HistogramTold
     driven: MapShown | None
     driven_error: str | None
+    driven_of: str
     usual: UsualTold | None
 
 

@@ -38,7 +38,7 @@ def stage_ends(network: Network) -> list[str]:
             ends[layer.shape[1:]] = max(shallow, key=lambda name: name.count("."))
         elif len(layer.shape) == 1 and layer.kind != "dropout" and layer.shape[0] != network.classes:
             vector = own
-    return [*(_below_ceiling(network, name) for name in ends.values()), *([vector] if vector else [])]
+    return [*(below_ceiling(network, name) for name in ends.values()), *([vector] if vector else [])]
 
 
 def middle_layer(network: Network) -> str:
@@ -56,7 +56,7 @@ def middle_layer(network: Network) -> str:
     return spatial[max(0, len(spatial) - 2)]
 
 
-def _below_ceiling(network: Network, name: str) -> str:
+def below_ceiling(network: Network, name: str) -> str:
     """The layer that a rectifier with a ceiling reads; any other layer itself."""
     graph = network.graph((network.channels, *network.input_size))
     if network.layers[name].kind not in _CEILINGS or graph is None:
