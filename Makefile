@@ -39,8 +39,9 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.synthesis --classes 100
 	$(BIN)/python -m benchmarks.style
 	$(BIN)/python -m benchmarks.stylize
-	$(BIN)/python -m benchmarks.fool
-	$(BIN)/python -m benchmarks.attacks
+	$(BIN)/python -m benchmarks.evolution
+	$(BIN)/python -m benchmarks.fooling
+	$(BIN)/python -m benchmarks.explorer
 
 clean:
 	rm -rf $(VENV) demo build dist web/node_modules src/convscope/explorer/pages

@@ -1,4 +1,4 @@
-"""How sure a network becomes of nothing: random classes from noise, and what evolution finds in so many evaluations.
+"""How sure a network becomes of patterns that evolution finds in so many evaluations.
 
 Published for AlexNet (Nguyen, Yosinski and Clune 2015): medians of 21.59% (direct) and 88.11% (CPPN), over all classes
 and far more evaluations than here.
@@ -12,33 +12,17 @@ import torch
 import convscope as cs
 from benchmarks.timing import print_table
 
-CLASSES = 20
 PUBLISHED = {"direct": "21.59%", "cppn": "88.11%"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fool", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.evolution", description=__doc__)
     parser.add_argument("--network", default="efficientnet-lite0")
     parser.add_argument("--evaluations", type=int, default=2000, help="of each encoding; default: 2000")
-    parser.add_argument("--classes", type=int, default=CLASSES, help="random classes from noise; default: 20")
     arguments = parser.parse_args()
     network = cs.load(arguments.network)
-    _from_noise(network, arguments.classes)
     rows = [_evolved(network, encoding, arguments.evaluations) for encoding in PUBLISHED]
     print_table(["evolved", "evaluations", "median", "mean", "0.99 or more", "wall", "CPU", "published"], rows)
-
-
-def _from_noise(network: cs.Network, count: int) -> None:
-    wall, processor = time.perf_counter(), time.process_time()
-    result = cs.fool(network, "random", count=count)
-    wall, processor = time.perf_counter() - wall, time.process_time() - processor
-    steps = result.steps.float()
-    print(
-        f"from noise: {int(result.fooled.sum())} of {count} random classes at p ≥ 0.99 in the file "
-        f"(least {float(result.probabilities.min()):.4f}), steps {int(steps.min())} to {int(steps.max())}, median "
-        f"{float(steps.median()):.0f}; {wall:.0f} s wall, {processor:.0f} s CPU\n",
-        flush=True,
-    )
 
 
 def _evolved(network: cs.Network, encoding: str, evaluations: int) -> list[str]:

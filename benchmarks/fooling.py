@@ -1,6 +1,6 @@
-"""Attacks on efficientnet-lite0 and photographs: how often they succeed, how small they are, and beside foolbox.
+"""Fooling efficientnet-lite0: how often attacks succeed on photographs, how small they are, and beside foolbox; noise.
 
-`--part` runs one of: targeted (PGD to a random class), deep-fool, carlini-wagner, foolbox. What is said of success is
+`--part` runs one of: targeted (PGD to a random class), deep-fool, carlini-wagner, noise, foolbox. What is said of success is
 said of the PNG read again, but for foolbox, whose images are floats: there both sides are judged before rounding.
 Foolbox is no dependency: `pip install foolbox==3.3.4`.
 """
@@ -25,11 +25,11 @@ from convscope.fooling.adversarial import Adversarial
 
 DEFAULT_FOLDER = Path(__file__).parents[2] / "shared" / "images"
 EPSILON = 2 / 255
-PARTS = ("targeted", "deep-fool", "carlini-wagner", "foolbox")
+PARTS = ("targeted", "deep-fool", "carlini-wagner", "noise", "foolbox")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.attacks", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fooling", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=DEFAULT_FOLDER, help="default: ../shared/images")
     parser.add_argument("--part", choices=PARTS, action="append", help="this alone; may be given again")
     parser.add_argument("--images", type=int, default=100, help="of targeted PGD and DeepFool; the others take a fifth")
@@ -105,6 +105,18 @@ def carlini_wagner(network: cs.Network, images: Tensor, batch: int) -> None:
         f"the PNG is read again; mean L2 {float(result.norms_before_rounding.l2.mean()):.3f}, in the file "
         f"{float(result.norms.l2.mean()):.3f}, PGD's {float(other.norms.l2.mean()):.3f}, smaller for {smaller}; "
         f"{seconds / len(some):.1f} s an image"
+    )
+
+
+def from_noise(network: cs.Network, images: Tensor, batch: int) -> None:
+    """As many random classes as images of Carlini and Wagner's attack."""
+    count, start = max(1, len(images) // 5), time.perf_counter()
+    result = cs.fool(network, "random", count=count)
+    seconds, steps = time.perf_counter() - start, result.steps.float()
+    print(
+        f"from noise: {int(result.fooled.sum())} of {count} random classes at p ≥ 0.99 in the file (least "
+        f"{float(result.probabilities.min()):.4f}), steps {int(steps.min())} to {int(steps.max())}, median "
+        f"{float(steps.median()):.0f}; {seconds:.0f} s"
     )
 
 
@@ -193,6 +205,7 @@ MEASURED: dict[str, Callable[[cs.Network, Tensor, int], None]] = {
     "targeted": targeted,
     "deep-fool": deep_fool,
     "carlini-wagner": carlini_wagner,
+    "noise": from_noise,
     "foolbox": beside_foolbox,
 }
 
