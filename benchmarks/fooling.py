@@ -1,8 +1,8 @@
 """Fooling efficientnet-lite0: how often attacks succeed on photographs, how small they are, and beside foolbox; noise.
 
-`--part` runs one of: targeted (PGD to a random class), deep-fool, carlini-wagner, noise, foolbox. What is said of success is
-said of the PNG read again, but for foolbox, whose images are floats: there both sides are judged before rounding.
-Foolbox is no dependency: `pip install foolbox==3.3.4`.
+`--part` runs one of: targeted (PGD to a random class), deep-fool, carlini-wagner, noise, foolbox. What is said of
+success is said of the PNG read again, but for foolbox, whose images are floats: there both sides are judged before
+rounding. Foolbox is no dependency: `pip install foolbox==3.3.4`.
 """
 
 import argparse
