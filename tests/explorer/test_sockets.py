@@ -2,10 +2,11 @@
 
 import io
 import json
+import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -232,6 +233,59 @@ def test_a_broken_camera_ends_its_stream(client: Client, monkeypatch: pytest.Mon
         assert not ended.is_set()
         camera.socket.shutdown(socket.SHUT_RDWR)
         assert ended.wait(3)
+
+
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    """What the server logs meanwhile."""
+    lines: list[str] = []
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    handler, logger = Kept(), logging.getLogger("convscope.explorer")
+    logger.addHandler(handler)
+    yield lines
+    logger.removeHandler(handler)
+
+
+@pytest.mark.parametrize("raised", [RuntimeError, KeyError])
+def test_what_goes_wrong_inside_is_told_in_the_log_and_to_the_client(
+    client: Client, monkeypatch: pytest.MonkeyPatch, log: list[str], raised: type[Exception]
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise raised("expected all tensors of '/home/ada' to be on one device")
+
+    monkeypatch.setattr(sockets, "_looked_at", broken)
+    with client.socket("/api/camera") as camera:
+        camera.send(_frame())
+        with pytest.raises(ConnectionClosed) as closed:
+            camera.recv(timeout=10)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1011
+    assert log == [f"a web socket failed: {raised.__name__}"]
+
+
+def test_a_socket_that_is_closed_already_is_no_error(
+    client: Client, monkeypatch: pytest.MonkeyPatch, log: list[str]
+) -> None:
+    """An answer that comes when nobody is there any more."""
+    going, gone = threading.Event(), threading.Event()
+    looked_at = sockets._looked_at
+
+    def slow(*given: Any) -> Any:
+        going.set()
+        gone.wait(10)
+        return looked_at(*given)
+
+    monkeypatch.setattr(sockets, "_looked_at", slow)
+    with client.socket("/api/camera") as camera:
+        camera.send(_frame())
+        assert going.wait(10)
+    gone.set()
+    assert client.ask("/api/networks").status == 200
+    assert not log
 
 
 def test_a_message_over_the_limit_closes_the_socket(client: Client) -> None:

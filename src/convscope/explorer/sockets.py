@@ -3,9 +3,9 @@
 import asyncio
 import json
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ValidationError
@@ -17,6 +17,8 @@ from convscope.explorer.guard import without_paths
 from convscope.explorer.jobs import Status
 from convscope.explorer.looking import frame_image, layer_shown, predictions_told
 from convscope.explorer.models import CameraAsked, FrameTold, JobTold
+
+_T = TypeVar("_T")
 
 
 def router(explorer: Explorer) -> APIRouter:
@@ -70,14 +72,14 @@ async def _events(explorer: Explorer, socket: WebSocket, page: str | None) -> No
     end = explorer.jobs.listen(lambda status, owners: news.add(status) if own in owners else None)
 
     async def tell() -> None:
-        await socket.send_text(json.dumps({"page": own}))
+        await _gone_if_closed(socket.send_text(json.dumps({"page": own})))
         while True:
             told = [JobTold.of(each).model_dump() for each in await news.taken()]
-            await socket.send_text(json.dumps({"jobs": told}))
+            await _gone_if_closed(socket.send_text(json.dumps({"jobs": told})))
 
     async def listen() -> None:
         while True:
-            await socket.receive_text()
+            await _gone_if_closed(socket.receive_text())
 
     try:
         await _until_one_ends(tell(), listen())
@@ -143,7 +145,7 @@ async def _camera(explorer: Explorer, socket: WebSocket) -> None:
 
     async def listen() -> None:
         while True:
-            message = await socket.receive()
+            message = await _gone_if_closed(socket.receive())
             if message["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(message.get("code", 1005))
             if (frame := message.get("bytes")) is not None:
@@ -155,7 +157,7 @@ async def _camera(explorer: Explorer, socket: WebSocket) -> None:
         while True:
             number, frame = await newest.taken()
             told, png = await run_in_threadpool(_looked_at, explorer, settings, number, frame, newest.dropped)
-            await socket.send_bytes(_packed(told, png))
+            await _gone_if_closed(socket.send_bytes(_packed(told, png)))
 
     await _until_one_ends(listen(), answer())
 
@@ -188,13 +190,21 @@ def _packed(told: BaseModel, png: bytes) -> bytes:
     return len(text).to_bytes(4, "big") + text + png
 
 
+async def _gone_if_closed(exchange: Awaitable[_T]) -> _T:
+    """What comes of sending or receiving. Once the socket is closed that is a RuntimeError; here it ends as usual."""
+    try:
+        return await exchange
+    except RuntimeError as error:
+        raise WebSocketDisconnect(1006) from error
+
+
 async def _until_one_ends(*works: Coroutine[Any, Any, None]) -> None:
-    """Run until the socket is closed, which ends one of them, and let no other go on."""
+    """Run until the socket is closed, which ends one of them, and let no other go on. Raises what else ends one."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
-            with suppress(WebSocketDisconnect, RuntimeError):  # RuntimeError: it was closed while something was sent
+            with suppress(WebSocketDisconnect):
                 task.result()
     finally:
         for task in tasks:
