@@ -93,7 +93,8 @@ def test_every_layer(name: str) -> None:
         "resnet18": lambda: models.resnet18(weights=None),
         "googlenet": lambda: models.googlenet(weights=None, init_weights=False),
     }
-    assert check_every_layer(modules[name](), 224) > 30
+    # VGG's adaptive pooling has windows of one size at 224.
+    assert check_every_layer(modules[name](), 224 if name == "vgg16" else 160) > 30
 
 
 class Oddities(nn.Module):
