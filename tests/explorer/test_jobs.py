@@ -1,6 +1,8 @@
 """Jobs in threads: their end within a step, their line, their owners, and that nothing of them stays."""
 
 import gc
+import os
+import sys
 import threading
 import time
 import weakref
@@ -121,7 +123,6 @@ def test_cancel_stops_within_a_step(jobs: Jobs) -> None:
     taken = work.steps
     assert _ended(jobs, job.id).state == "cancelled"
     assert work.steps <= taken + 1
-    assert jobs.preview(job.id) is None
     assert _key("a") not in jobs.cache
 
 
@@ -179,6 +180,48 @@ def test_what_is_behind_gives_way_but_not_for_ever(tmp_path: Path, monkeypatch: 
     jobs.cancel(back.id)
     assert _ended(jobs, back.id).state == "cancelled"
     assert jobs.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a thread can come second")
+def test_what_computes_comes_second(jobs: Jobs) -> None:
+    def own() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def told(watcher: Watcher) -> Outcome:
+        return Outcome({"nice": own()})
+
+    usual = own()
+    for behind in (False, True):
+        ended = _ended(jobs, jobs.submit("test", _key(str(behind)), told, behind=behind).id)
+        found = jobs.cache.get(ended.key)
+        assert found is not None
+        assert found.told["nice"] == max(10, usual)
+    assert own() == usual
+
+
+def test_where_threads_can_not_come_second_steps_wait_as_long_as_they_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convscope.explorer.jobs.come_second", lambda: False)
+    looked_at = threading.Event()
+    jobs = Jobs(Cache(tmp_path), workers=1, waiting=2, others=looked_at.is_set)
+    taken: list[float] = []
+
+    def work(watcher: Watcher) -> Outcome:
+        steps = Steps(6, watcher)
+        for at in range(6):
+            began = time.monotonic()
+            time.sleep(0.1)
+            if at == 3:
+                looked_at.set()
+            steps.done()
+            taken.append(time.monotonic() - began)
+        return Outcome({})
+
+    assert _ended(jobs, jobs.submit("test", _key("a"), work).id).state == "done"
+    assert jobs.close()
+    assert max(taken[:3]) < min(taken[3:])
+    assert min(taken[3:]) >= 0.2
 
 
 def test_what_is_done_anew_is_not_found(jobs: Jobs) -> None:
@@ -256,6 +299,19 @@ def test_listeners_hear_of_steps_and_the_end(jobs: Jobs) -> None:
     end()
     _ended(jobs, jobs.submit("test", _key("b"), _quick).id)
     assert all(status.key == job.key for status, _ in heard)
+
+
+def test_what_was_shown_last_can_be_asked_for_a_while(jobs: Jobs) -> None:
+    def shows(watcher: Watcher) -> Outcome:
+        Steps(1, watcher).done(preview="seen")
+        return Outcome({})
+
+    ids = []
+    for at in range(6):
+        ids.append(jobs.submit("test", _key(str(at)), shows, draw=lambda preview: Drawn(preview.encode())).id)
+        _ended(jobs, ids[-1])
+        assert jobs.preview(ids[-1]) == Drawn(b"seen")
+    assert [jobs.preview(id) is not None for id in ids] == [False, False, True, True, True, True]
 
 
 def test_old_jobs_are_forgotten(jobs: Jobs) -> None:

@@ -1,12 +1,13 @@
 """Memory that goes back."""
 
+import gc
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from convscope.explorer.memory import _trim, give_back
+from convscope.explorer.memory import _trim, give_back, settle
 
 _COUNT, _SIZE = 1500, 25_000
 
@@ -30,3 +31,13 @@ def test_what_is_free_goes_back() -> None:
     freed = 4e-6 * _SIZE * (_COUNT - len(kept))
     assert full - _resident() > 0.8 * freed
     assert all(bool((each == 1).all()) for each in kept)
+
+
+def test_what_stays_is_not_looked_through() -> None:
+    before = gc.get_freeze_count()
+    try:
+        settle()
+        assert gc.get_freeze_count() > before + 10_000
+        assert len(gc.get_objects()) < 10_000
+    finally:
+        gc.unfreeze()

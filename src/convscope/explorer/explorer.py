@@ -18,6 +18,7 @@ from convscope.explorer.guard import Policy, new_token
 from convscope.explorer.images import Images
 from convscope.explorer.jobs import Jobs
 from convscope.explorer.lens import is_looked_through
+from convscope.explorer.memory import settle
 from convscope.explorer.networks import Networks, Scans
 from convscope.explorer.work import Kinds
 from convscope.network.cache import cache_folder
@@ -74,6 +75,7 @@ class Explorer:
         with suppress(ConvscopeError):
             lens = self.networks.lens(self.networks.all()[0].id)
             lens.look(torch.zeros(lens.network.channels, *lens.network.input_size))
+        settle()
 
     @classmethod
     def of(

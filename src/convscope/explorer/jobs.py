@@ -14,18 +14,20 @@ from convscope.errors import Cancelled, ConvscopeError
 from convscope.explorer.cache import Cache, Outcome
 from convscope.explorer.guard import without_paths
 from convscope.explorer.memory import give_back
+from convscope.explorer.priority import come_second
 from convscope.progress import Progress, Watcher
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 Work = Callable[[Watcher], Outcome]
 
 _ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
-# Ended jobs that are remembered, and seconds between two previews or two words of progress.
-_REMEMBERED, _BETWEEN_PREVIEWS, _BETWEEN_WORDS = 64, 0.25, 0.05
+# Ended jobs that are remembered, those of them whose last preview is, and seconds between two previews or two words of
+# progress.
+_REMEMBERED, _REMEMBERED_PREVIEWS, _BETWEEN_PREVIEWS, _BETWEEN_WORDS = 64, 4, 0.25, 0.05
 
 # Seconds after which a job was a long one.
 _LONG = 1.0
-# Seconds for which a step of the background waits for others at most.
+# Seconds for which a step waits for others at most.
 _LONGEST_WAIT = 3.0
 
 _log = logging.getLogger("convscope.explorer")
@@ -96,6 +98,8 @@ class _Job:
     preview: Drawn | None = None
     shown: float = 0.0
     told: float = 0.0
+    stepped: float = 0.0
+    waits: bool = False
 
 
 Listener = Callable[[Status, frozenset[str | None]], None]
@@ -104,8 +108,11 @@ Listener = Callable[[Status, frozenset[str | None]], None]
 class Jobs:
     """`workers` jobs at a time, at most `waiting` more in line, results in `cache`.
 
-    Jobs in the background are one at a time beside these, and give way to them and to `others`, which says whether
-    anyone else is busy. Nothing of a job stays in memory once it has ended, but for how it stands.
+    All give way to `others`, which says whether anyone else is busy: their threads come second. Jobs in the background
+    are one at a time beside these, and wait for them, too.
+
+    Nothing of a job stays in memory once it has ended, but for how it stands, and for a while what it showed last,
+    which may just be asked for.
     """
 
     def __init__(
@@ -174,7 +181,7 @@ class Jobs:
             return [job.status for job in self._jobs.values()]
 
     def preview(self, id: str) -> Drawn | None:
-        """What the running job has shown last."""
+        """What a job has shown last."""
         with self._changed:
             job = self._jobs.get(id)
             return None if job is None else job.preview
@@ -191,7 +198,7 @@ class Jobs:
     def release(self, owner: str) -> None:
         """A page is gone; what only it waited for is cancelled."""
         with self._changed:
-            for job in self._jobs.values():
+            for job in list(self._jobs.values()):
                 if owner in job.owners:
                     job.owners.discard(owner)
                     if not job.owners:
@@ -230,6 +237,7 @@ class Jobs:
     # In the threads
 
     def _serve(self, line: deque[_Job]) -> None:
+        second = come_second()
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: line or self._closed)
@@ -237,7 +245,8 @@ class Jobs:
                     return
                 job = line.popleft()
                 self._tell(job, state="running")
-            began = time.monotonic()
+            job.stepped = began = time.monotonic()
+            job.waits = job.behind or not second
             self._run(job)
             # Else the loop would hold the last job until the next.
             del job
@@ -282,17 +291,19 @@ class Jobs:
                 changes |= {"previews": job.status.previews + 1, "preview": drawn.reading}
             quiet = drawn is None and now - job.told < _BETWEEN_WORDS and progress.done < progress.total
             self._tell(job, quiet=quiet, **changes)
-            if job.behind:
+            if job.waits:
                 self._give_way(job)
             return not job.stopping
 
     # With the lock held
 
     def _give_way(self, job: _Job) -> None:
-        """Wait while others work, but not for ever."""
-        until = time.monotonic() + _LONGEST_WAIT
-        while time.monotonic() < until and not job.stopping and (self._is_busy() or self._others()):
+        """Wait while others go first, but not for ever: one that is waited for only as long as its last step took."""
+        now = time.monotonic()
+        until = now + (_LONGEST_WAIT if job.behind else min(now - job.stepped, _LONGEST_WAIT))
+        while time.monotonic() < until and not job.stopping and (self._others() or (job.behind and self._is_busy())):
             self._changed.wait(_BETWEEN_WORDS)
+        job.stepped = time.monotonic()
 
     def _is_busy(self) -> bool:
         return any(each.status.state == "running" and not each.behind for each in self._jobs.values())
@@ -305,9 +316,10 @@ class Jobs:
                 self._end(job, "cancelled", None)
 
     def _end(self, job: _Job, state: State, error: str | None) -> None:
-        job.work = job.draw = job.preview = None
+        job.work = job.draw = None
         self._tell(job, state=state, error=error)
         job.owners.clear()
+        self._forget()
 
     def _tell(self, job: _Job, *, quiet: bool = False, **changes: Any) -> None:
         job.status = Status(**{**vars(job.status), **changes})
@@ -318,8 +330,11 @@ class Jobs:
 
     def _forget(self) -> None:
         ended = [id for id, job in self._jobs.items() if job.status.ended]
-        for id in ended[: max(0, len(ended) - _REMEMBERED)]:
+        for id in ended[:-_REMEMBERED]:
             del self._jobs[id]
+        shown = [job for job in self._jobs.values() if job.status.ended and job.preview is not None]
+        for job in shown[:-_REMEMBERED_PREVIEWS]:
+            job.preview = None
 
 
 def _lives(job: _Job) -> bool:
