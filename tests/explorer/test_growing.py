@@ -1,5 +1,6 @@
 """Scans that the Explorer makes in the background, what can be asked of them meanwhile, and mistakes."""
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -8,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from tests.explorer.conftest import explorer_of
 from tests.explorer.serving import Client, serving
 from tests.scanning.little import little_network, little_pictures
 
 import convscope as cs
-from convscope.explorer import growing
+from convscope.explorer import growing, own_folder
 from convscope.explorer.cache import Cache
 from convscope.explorer.explorer import Explorer
 from convscope.explorer.guard import Policy, new_token
@@ -144,6 +146,98 @@ def test_it_is_found_by_the_next_server_and_takes_further_layers(pictures: Path,
         # The result is kept, but not what it was of.
         assert client.made(_asked(client))["told"]["images"] == 150
         assert _own(client)["images"] == 150
+
+
+def _emptied(scan: Path) -> None:
+    for each in scan.iterdir():
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
+
+
+def _broken(text: bytes) -> Callable[[Path], object]:
+    return lambda scan: (scan / "header.json").write_bytes(text)
+
+
+def _filled(scan: Path) -> None:
+    _emptied(scan)
+    (scan / "notes.txt").write_text("other things than a scan")
+
+
+def _a_file(scan: Path) -> None:
+    shutil.rmtree(scan)
+    scan.write_bytes(b"a file")
+
+
+def _without_a_plan(scan: Path) -> None:
+    for each in (scan / "plan").iterdir():
+        each.write_bytes(b"PAR1 and nothing more")
+
+
+_DAMAGES: dict[str, Callable[[Path], object]] = {
+    "emptied": _emptied, "gone": shutil.rmtree, "other things": _filled, "a file": _a_file, "plan": _without_a_plan,
+    "header missing": lambda scan: (scan / "header.json").unlink(), "header cut off": _broken(b'{"format": 1,'),
+    "header a list": _broken(b"[1, 2]"), "header of other fields": _broken(b'{"format": 1, "other": 2}'),
+    "rows": lambda scan: [each.write_bytes(b"") for each in (scan / "lance").rglob("*.lance") if each.is_file()],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with a scan in it."""
+    place = tmp_path_factory.mktemp("whole")
+    with serving(explorer_of(pictures, place)) as client:
+        client.made(_asked(client))
+    return place
+
+
+@pytest.mark.parametrize("damage", _DAMAGES)
+def test_a_damaged_scan_of_its_own_is_made_anew(damage: str, whole: Path, pictures: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    [scan] = (tmp_path / "scans").iterdir()
+    _DAMAGES[damage](scan)
+    with serving(explorer_of(pictures, tmp_path)) as client:
+        assert client.ask("/api/scans").status == 200
+        assert client.made(_asked(client))["told"]["images"] == 150
+        assert _own(client)["images"] == 150
+        patches = {"kind": "patches", "scan": _own(client)["id"], "layer": "3", "channel": 2, "k": 3}
+        assert len(client.made(patches)["told"]["patches"]) == 3
+
+
+@pytest.mark.parametrize("damage", ["emptied", "gone", "other things", "header missing"])
+def test_a_scan_that_goes_while_it_is_served_is_made_anew(
+    damage: str, whole: Path, pictures: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    [scan] = (tmp_path / "scans").iterdir()
+    with serving(explorer_of(pictures, tmp_path)) as client:
+        client.ask(f"/api/networks/{_network(client)}")
+        assert _own(client)["images"] == 150
+        _DAMAGES[damage](scan)
+        assert _own(client) is None
+        assert client.made(_asked(client))["told"]["images"] == 150
+        assert _own(client)["images"] == 150
+
+
+def test_of_too_many_scans_those_not_used_longest_go(pictures: Path, tmp_path: Path) -> None:
+    for at in range(3):
+        old = tmp_path / "scans" / f"old-{at}"
+        old.mkdir(parents=True)
+        (old / "header.json").write_bytes(bytes(1000))
+        os.utime(old / "header.json", (at, at))
+    explorer = explorer_of(pictures, tmp_path)
+    small = growing.Growing(explorer.images, explorer.networks, tmp_path / "scans", limit=2500)
+    own = small.of(explorer.networks.all()[0].id)
+    assert sorted(each.name for each in (tmp_path / "scans").iterdir()) == ["old-1", "old-2"]
+    own.run(["3"], lambda _: None)
+    # That is larger than all of the limit, and in use.
+    others = growing.Growing(explorer.images, explorer.networks, tmp_path / "scans", limit=2500)
+    assert others.of(explorer.networks.all()[0].id).scan
+    assert [each.name for each in (tmp_path / "scans").iterdir()] == [own.path.name]
+    with FileLock(own.path / "lock"):  # as another who scans into it
+        assert not own_folder.remove(own.path)
+        assert own.scan
+    assert own_folder.remove(own.path)
+    assert own_folder._LOCK == scanning._LOCK
+    explorer.jobs.close()
 
 
 def test_without_a_folder_the_samples_are_scanned(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -91,11 +91,23 @@ class Cache:
             with suppress(OSError):
                 status = path.stat()
                 kept.append((status.st_mtime_ns, status.st_size, path))
-        total = sum(size for _, size, _ in kept)
-        for _, size, path in sorted(kept):
-            if total <= self._limit:
-                return
-            if path != newest:
-                with suppress(OSError):
-                    path.unlink()
-                total -= size
+        for path in oldest(kept, self._limit, keep=[newest]):
+            with suppress(OSError):
+                path.unlink()
+
+
+def oldest(found: Iterable[tuple[int, int, Path]], limit: int, *, keep: Collection[Path]) -> list[Path]:
+    """Of `(when it was used last, bytes, where it is)` those to go, so that no more than `limit` bytes are left.
+
+    >>> [path.name for path in oldest([(3, 9, Path("c")), (1, 9, Path("a")), (2, 9, Path("b"))], 9, keep=[Path("a")])]
+    ['b', 'c']
+    """
+    found = sorted(found)
+    total, gone = sum(size for _, size, _ in found), []
+    for _, size, path in found:
+        if total <= limit:
+            break
+        if path not in keep:
+            gone.append(path)
+            total -= size
+    return gone

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import logging
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from convscope.errors import ConvscopeError, ImageError, MissingExtra
 from convscope.explorer.images import Images, Some
 from convscope.explorer.networks import Networks
+from convscope.explorer.own_folder import SCANS_LIMIT, remove, shrink, used
 from convscope.explorer.strip import opening_layer
 from convscope.image.sources import Source
 from convscope.network.network import Network
@@ -22,6 +25,7 @@ from convscope.network.stages import stage_ends
 from convscope.network.summarized import check_summable
 from convscope.progress import Progress, Watcher
 from convscope.scanning.header import FILE, Header, ScannedLayer
+from convscope.scanning.plan import read_plan
 from convscope.scanning.scan import scan
 from convscope.scanning.stored import Scan
 from convscope.scanning.summary import Summary
@@ -30,6 +34,8 @@ from convscope.scanning.summary import Summary
 _SOON = (32, 128)
 # It is opened anew after so many seconds, and this many times those that the last time took.
 _BETWEEN, _TIMES = 2.0, 10
+
+_log = logging.getLogger("convscope.explorer")
 
 
 class Snapshot(Scan):
@@ -65,23 +71,24 @@ class GrowingScan:
 
     def __init__(self, id: str, name: str, path: Path, network: Network, source: Source) -> None:
         self.id, self.name, self.network, self.growing = id, name, network, False
-        self._path, self._source = path, source
+        self.path, self._source = path, source
         # In no order, so that the first ones are of all kinds; the same each time.
         self._entries = sorted(source.entries(), key=lambda entry: hashlib.sha256(entry.name.encode()).digest())
         self.total = len(self._entries)
         self._snapshot: Snapshot | None = None
         self._next = 0.0
-        if (path / FILE).is_file():
-            self._open()
+        self._planned()
 
     @property
-    def scan(self) -> Scan | None:
-        """What there is so far; None before the first pictures."""
+    def scan(self) -> Snapshot | None:
+        """What there is so far; None before the first pictures, and once its folder was emptied."""
+        if self._snapshot is not None and not (self.path / FILE).is_file():
+            self._snapshot = None
         return self._snapshot
 
     def is_complete(self, layers: Sequence[str]) -> bool:
         """Whether it has seen all pictures, with these layers."""
-        found = self._snapshot
+        found = self.scan
         if found is None or found.seen < self.total:
             return False
         known = {name for layer in found.layers.values() for name in (layer.name, *layer.called)}
@@ -97,7 +104,10 @@ class GrowingScan:
 
     def run(self, layers: Sequence[str], watcher: Watcher) -> Scan:
         """Go on with it to its end. It may be stopped at any time, and goes on there the next time."""
-        planned = Header.read(self._path).planned if (self._path / FILE).is_file() else 0
+        planned = self._planned()
+        if planned is None:
+            remove(self.path)
+            planned = 0
         before, began = 0, time.perf_counter()
         self.growing = True
         try:
@@ -127,23 +137,41 @@ class GrowingScan:
             return watcher(Progress(before + own.done, total, time.perf_counter() - began))
 
         some = Some(self._source, self._entries[:stop])
-        scan(self.network, some, layers=layers, out=self._path, engine="torch", workers=0, progress=watch)
+        scan(self.network, some, layers=layers, out=self.path, engine="torch", workers=0, progress=watch)
         self._open()
         return taken
 
+    def _planned(self) -> int | None:
+        """Open it; how many pictures it was begun with, 0 of a new one, None where it is damaged."""
+        planned: int | None = 0
+        try:
+            if os.path.lexists(self.path):
+                self._open()
+                planned = sum(1 for _ in read_plan(self.path, Header.read(self.path).parts))
+            else:
+                self._snapshot = None
+        # Files that anyone may have damaged raise anything.
+        except Exception as error:
+            self._snapshot, planned = None, None
+            _log.warning("a scan of the Explorer's own is damaged, and will be made anew: %s", type(error).__name__)
+        return planned
+
     def _open(self) -> None:
         began = time.monotonic()
-        found = Snapshot(self._path, self.network, self._source)
+        found = Snapshot(self.path, self.network, self._source)
         self._snapshot = found if found.layers else None
         now = time.monotonic()
         self._next = now + max(_BETWEEN, _TIMES * (now - began))
 
 
 class Growing:
-    """The scans of the networks that are served, each made when it is first asked for; they are kept in `folder`."""
+    """The scans of the networks that are served, each made when it is first asked for; they are kept in `folder`.
 
-    def __init__(self, images: Images, networks: Networks, folder: Path | None) -> None:
-        self._images, self._networks, self._folder = images, networks, folder
+    With those of earlier times they take `limit` bytes: those that were not used longest go.
+    """
+
+    def __init__(self, images: Images, networks: Networks, folder: Path | None, *, limit: int = SCANS_LIMIT) -> None:
+        self._images, self._networks, self._folder, self._limit = images, networks, folder, limit
         self._lock = RLock()
         self._found: dict[str, GrowingScan] = {}
 
@@ -159,7 +187,10 @@ class Growing:
                     raise ImageError("there are no pictures to scan; open a folder with some")
                 of = [own.weights_sha256, own.feeding, source.spec]
                 key = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]
-                self._found[network] = GrowingScan(f"own-{key}", name, self._folder / key, own, source)
+                path = self._folder / key
+                used(path)
+                self._found[network] = GrowingScan(f"own-{key}", name, path, own, source)
+                shrink(self._folder, self._limit, keep=[each.path for each in self._found.values()])
             return self._found[network]
 
     def all(self) -> list[GrowingScan]:
