@@ -75,9 +75,30 @@ async function get<T>(path: string, query: Record<string, Value> = {}, signal?: 
 
 let session: Promise<Session> | null = null;
 
+/** A picture that the server makes. */
+export async function picture(from: string, signal?: AbortSignal): Promise<Blob> {
+  return (await asked(fetch(from, signal ? { signal } : {}))).blob();
+}
+
+/** What has become of the server since the page was opened: the same, another that knows the page or doesn't, or none. */
+export async function server(): Promise<"same" | "other" | "unknown" | "none"> {
+  const [known, answer] = await Promise.all([
+    session?.catch(() => null),
+    fetch(address("session"), { cache: "no-store" }).catch(() => null),
+  ]);
+  if (!answer) return "none";
+  if (!answer.ok) return answer.status === 401 ? "unknown" : "none";
+  const now: Session = await answer.json();
+  return !known || known.write_token === now.write_token ? "same" : "other";
+}
+
 export const api = {
   session(): Promise<Session> {
-    session ??= get<Session>("session");
+    session ??= get<Session>("session").catch((error) => {
+      // Not for ever: the server may answer again.
+      session = null;
+      throw error;
+    });
     return session;
   },
   networks: () => get<Network[]>("networks"),

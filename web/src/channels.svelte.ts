@@ -1,6 +1,6 @@
 // All channels of a layer: their maps in one picture, and how to read it. Of a still picture, or of the camera.
 
-import { api, socketAddress, words, type LayerShown, type Prediction, type Scaling } from "./api";
+import { api, picture, socketAddress, words, type LayerShown, type Prediction, type Scaling } from "./api";
 
 /** What a grid of channels shows. */
 export interface Sheet {
@@ -19,7 +19,7 @@ interface Asked {
 export async function sheetOf(asked: Asked, signal: AbortSignal): Promise<Sheet> {
   const [shown, bitmap] = await Promise.all([
     api.layer(asked, signal),
-    fetch(api.sprite(asked), { signal }).then(async (response) => bitmapOf(await response.blob())),
+    picture(api.sprite(asked), signal).then(bitmapOf),
   ]);
   return { shown, bitmap };
 }
@@ -72,9 +72,11 @@ export class Camera {
   #canvas: OffscreenCanvas | null = null;
   #answered: number[] = [];
   #wanted: Wanted | null = null;
+  #turn = 0;
 
   /** Begin. What goes wrong is said in `error`. */
   async start(video: HTMLVideoElement, wanted: Wanted): Promise<void> {
+    const turn = ++this.#turn;
     this.on = true;
     this.error = "";
     this.#wanted = wanted;
@@ -85,16 +87,26 @@ export class Camera {
         );
       }
       const stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 } }, audio: false });
-      if (!this.on) {
+      // It may have been stopped, and even begun anew, while somebody was asked to allow it.
+      if (turn !== this.#turn) {
         stream.getTracks().forEach((track) => track.stop());
         return;
       }
       this.stream = stream;
       video.srcObject = stream;
+      for (const track of stream.getTracks()) {
+        track.onended = () => {
+          if (stream !== this.stream) return;
+          this.stop();
+          this.error = "The camera has gone; choose a file or a sample.";
+        };
+      }
       await video.play();
+      if (turn !== this.#turn) return;
       this.#video = video;
       this.#connect();
     } catch (error) {
+      if (turn !== this.#turn) return;
       this.stop();
       const name = error instanceof DOMException ? error.name : "";
       this.error =
@@ -102,7 +114,9 @@ export class Camera {
           ? "The camera is not allowed; allow it beside the address."
           : name === "NotFoundError"
             ? "There is no camera; choose a file or a sample."
-            : words(error);
+            : name === "NotReadableError"
+              ? "The camera gives no picture; another program may be using it."
+              : words(error);
     }
   }
 
@@ -113,6 +127,7 @@ export class Camera {
   }
 
   stop(): void {
+    this.#turn++;
     this.on = false;
     this.stream?.getTracks().forEach((track) => track.stop());
     this.stream = null;
@@ -121,6 +136,7 @@ export class Camera {
     this.#socket?.close();
     this.#socket = null;
     this.sheet = null;
+    this.predictions = [];
     this.rate = 0;
     this.#answered = [];
   }

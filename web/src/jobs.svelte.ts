@@ -1,6 +1,6 @@
 // Jobs as the server tells of them over one web socket. When the page is closed they end there.
 
-import { address, api, socketAddress, words, type Job } from "./api";
+import { address, api, server, socketAddress, words, type Job } from "./api";
 
 const AGAIN = [250, 1000, 2000, 5000];
 const ENDED = ["done", "failed", "cancelled"];
@@ -14,6 +14,8 @@ class Jobs {
   all = $state<Record<string, Job>>({});
   /** Whether the server is heard. */
   connected = $state(false);
+  /** Whether another server is there in its place, which doesn't know this page. */
+  strange = $state(false);
 
   #page: Promise<string>;
   #entered: (page: string) => void = () => {};
@@ -63,16 +65,24 @@ class Jobs {
         this.#entered(told.page);
         this.#page = Promise.resolve(told.page);
         this.connected = true;
+        this.strange = false;
+        if (this.#tries) void this.#again();
         this.#tries = 0;
-        void this.#catchUp();
       }
       for (const job of told.jobs ?? []) this.#put(job);
     };
     socket.onclose = () => {
       this.connected = false;
+      if (this.#tries) void server().then((found) => (this.strange = !this.connected && found === "unknown"));
       const wait = AGAIN[Math.min(this.#tries++, AGAIN.length - 1)];
       setTimeout(() => this.#connect(), wait);
     };
+  }
+
+  /** Of another server everything is asked anew; the address says what was looked at. */
+  async #again(): Promise<void> {
+    if ((await server()) === "other") location.reload();
+    else await this.#catchUp();
   }
 
   /** What has become of jobs while the server was not heard. */
@@ -80,7 +90,9 @@ class Jobs {
     for (const job of this.running) {
       const response = await fetch(address(`jobs/${job.id}`)).catch(() => null);
       if (response?.ok) this.#put(await response.json());
-      else if (response?.status === 404) delete this.all[job.id];
+      else if (response?.status === 404) {
+        this.#put({ ...job, state: "failed", error: "the server has forgotten this job; ask again" });
+      }
     }
   }
 }

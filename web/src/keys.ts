@@ -6,7 +6,7 @@ export function answer(event: KeyboardEvent, keys: Keys): void {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   const on = event.target;
   if (on instanceof HTMLElement) {
-    if (on.isContentEditable || on.closest("dialog[open]")) return;
+    if (on.isContentEditable || document.querySelector("dialog[open]")) return;
     if (on instanceof HTMLSelectElement || on instanceof HTMLTextAreaElement) return;
     if (on instanceof HTMLInputElement && (on.type !== "range" || event.key.startsWith("Arrow"))) return;
   }

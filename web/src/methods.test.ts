@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { area, chosen, compared, covering, mean, method, named, NAMES, question, toggled } from "./methods";
+import { area, chosen, compared, covering, mean, method, named, NAMES, question, targetOf, toggled } from "./methods";
 
 test("the methods of an address, each once, without what there is not", () => {
   expect(chosen("grad-cam,occlusion,grad-cam,magic,constructor")).toEqual(["grad-cam", "occlusion"]);
@@ -18,9 +18,9 @@ test("each method says what it shows and when it misleads, in a sentence each", 
 test("targets are read by their labels", () => {
   const labels = ["tabby, tabby cat", "lynx"];
   expect(named("class:0 - class:1", labels)).toBe("tabby - lynx");
-  expect(named("class:7", labels)).toBe("class:7");
+  expect(named("class:7", labels)).toBe("class 7");
   expect(named("blocks.3:12", labels)).toBe("blocks.3:12");
-  expect(named("class:0", null)).toBe("class:0");
+  expect(named("class:0", null)).toBe("class 0");
 });
 
 test("what is asked reads as a question", () => {
@@ -29,6 +29,15 @@ test("what is asked reads as a question", () => {
   expect(question("class:0 - class:1", labels)).toBe("Why tabby rather than lynx?");
   expect(question("golden retriever", labels)).toBe("Why golden retriever?");
   expect(question("blocks.3:12", labels)).toBe("What drives blocks.3:12?");
+});
+
+test("labels that hold what stands between targets stay whole", () => {
+  const labels = ["crack - surface: below 0.1 mm, along the grain", "sound", "twice", "twice"];
+  expect(question("class:0", labels)).toBe("Why crack - surface: below 0.1 mm?");
+  expect(question("class:0 - class:1", labels)).toBe("Why crack - surface: below 0.1 mm rather than sound?");
+  expect(question("class:3", null)).toBe("Why class 3?");
+  expect(labels.map((_, index) => targetOf(index, labels))).toEqual(["class:0", "sound", "class:2", "class:3"]);
+  expect(targetOf(1, null)).toBe("class:1");
 });
 
 test("occlusion is as the address says, and else by the picture's size", () => {

@@ -92,20 +92,28 @@ export function toggled(text: string, name: string): string {
   return (names.includes(name) ? names.filter((each) => each !== name) : [...names, name]).join(",");
 }
 
-/** A target as it is read: classes by their labels. */
+/** A target as it is read: classes by their labels, where they have any. */
 export function named(target: string, labels: readonly string[] | null | undefined): string {
-  return target.replace(/\bclass:(\d+)/g, (whole, index) => {
+  return target.replace(/\bclass:(\d+)/g, (_, index) => {
     const label = labels?.[Number(index)];
-    return label === undefined ? whole : short(label);
+    return label === undefined ? `class ${index}` : short(label);
   });
+}
+
+/** How a class is asked about: by its label, if that can be nothing else; else by its number. */
+export function targetOf(index: number, labels: readonly string[] | null | undefined): string {
+  const label = labels?.[index] ?? "";
+  const plain = /^[^:@]+$/.test(label) && !/ - /.test(label) && labels!.filter((each) => each === label).length === 1;
+  return plain ? label : `class:${index}`;
 }
 
 /** What is asked, as a question. */
 export function question(target: string, labels: readonly string[] | null | undefined): string {
-  const read = named(target, labels);
-  const [one, other, ...more] = read.split(" - ");
+  // Labels may hold what stands between targets.
+  const [one, other, ...more] = target.split(" - ").map((each) => named(each, labels));
   if (one && other && !more.length) return `Why ${one} rather than ${other}?`;
-  return read.includes(":") ? `What drives ${read}?` : `Why ${read}?`;
+  const read = named(target, labels);
+  return /^(?!class:).*:/.test(target) && !labels?.includes(target) ? `What drives ${read}?` : `Why ${read}?`;
 }
 
 export interface Covering {

@@ -1,6 +1,6 @@
 // Maps come as pictures in palette colours. Here colours become levels again, and levels values and other colours.
 
-import { api } from "./api";
+import { api, picture } from "./api";
 
 export const LEVELS = 254;
 /** The level of what is not a number, or not known yet. */
@@ -40,18 +40,22 @@ export function palette(colours: readonly string[], invalid: string): Palette {
 let known: Promise<Palettes> | null = null;
 
 export function palettes(): Promise<Palettes> {
-  known ??= api.session().then(({ palettes: { sequential, diverging, invalid } }) => ({
-    sequential: palette(sequential, invalid),
-    diverging: palette(diverging, invalid),
-  }));
+  known ??= api
+    .session()
+    .then(({ palettes: { sequential, diverging, invalid } }) => ({
+      sequential: palette(sequential, invalid),
+      diverging: palette(diverging, invalid),
+    }))
+    .catch((error) => {
+      known = null;
+      throw error;
+    });
   return known;
 }
 
 /** The levels of a picture in palette colours. */
 export async function read(address: string, diverging: boolean, signal?: AbortSignal): Promise<Levels> {
-  const blob = address.startsWith("data:")
-    ? decoded(address)
-    : await (await fetch(address, signal ? { signal } : {})).blob();
+  const blob = address.startsWith("data:") ? decoded(address) : await picture(address, signal);
   const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none" });
   const levels = levelsOf(bitmap, (await palettes())[diverging ? "diverging" : "sequential"]);
   bitmap.close();
