@@ -29,7 +29,6 @@ from convscope.explorer.models import (
     PalettesTold,
     PredictionTold,
     ResultTold,
-    RuleName,
     Scaling,
     ScanTold,
     SessionTold,
@@ -41,6 +40,7 @@ from convscope.explorer.scanned import channels_told
 from convscope.explorer.sprite import palettes
 from convscope.explorer.strip import opening_layer
 from convscope.image.write import png_bytes, to_picture
+from convscope.network.rules import Rule
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _TYPES = {"png": "image/png", "webp": "image/webp"}
@@ -180,7 +180,7 @@ def _looking(explorer: Explorer) -> APIRouter:
         channel: Index,
         row: Index | None = None,
         column: Index | None = None,
-        rule: RuleName = "gradient",
+        rule: Rule = "gradient",
         scan: Annotated[str | None, Query(max_length=200)] = None,
     ) -> UnitShown:
         lens, pixels = both(network, image)
@@ -199,7 +199,7 @@ def _looking(explorer: Explorer) -> APIRouter:
         network: NetworkId,
         image: ImageId,
         target: Annotated[str, Query(max_length=1000)],
-        rule: RuleName = "gradient",
+        rule: Rule = "gradient",
     ) -> Response:
         lens, pixels = both(network, image)
         return Response(driven_png(lens, pixels, target, rule), media_type="image/png", headers=_A_WHILE)

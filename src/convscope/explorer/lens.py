@@ -2,6 +2,8 @@
 
 import time
 from collections import OrderedDict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from threading import BoundedSemaphore, Lock, RLock
 from typing import Any
@@ -18,6 +20,7 @@ from convscope.network.graph import Graph
 from convscope.network.heads import Prediction
 from convscope.network.layers import Layer
 from convscope.network.network import Network
+from convscope.network.rules import Rule
 from convscope.network.target import Grammar, Mask, Target
 
 # Passes at once, over all networks and pages: more only wait for one another, and take memory.
@@ -29,6 +32,14 @@ _LATELY = 0.5
 
 _KEPT_BYTES = 96 << 20
 _KEPT_ANSWERS = 256
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """One of the few turns to run a network for somebody who looks."""
+    _looked.append(time.monotonic())
+    with _turns:
+        yield
 
 
 def is_looked_through() -> bool:
@@ -130,6 +141,11 @@ class Lens:
         """The same with a rectangle of the image covered."""
         return self._run(Cover(self.network, image, fill).whole([box]), target.layers, whole=True)
 
+    def gradient(self, image: Tensor, target: Target, rule: Rule) -> Tensor:
+        """That of a target by each pixel. Raises RuleError."""
+        with turn():
+            return self.network.gradient(image, target, rule=rule)
+
     def predictions(self, answers: Answers, top: int) -> list[Prediction]:
         """The most probable classes. Raises TargetError where the network has none."""
         if self.network.classes is None:
@@ -145,8 +161,7 @@ class Lens:
         return self.network.labels[index] if self.network.labels else f"class:{index}"
 
     def _run(self, fed: Tensor, layers: tuple[str, ...], *, whole: bool) -> Answers:
-        _looked.append(time.monotonic())
-        with _turns:
+        with turn():
             output: Any
             if self._graph is None:
                 # A copy, since the network may write into it.

@@ -16,7 +16,6 @@ from convscope.explorer.models import (
     LayerTold,
     MapShown,
     PredictionTold,
-    RuleName,
     UnitShown,
     UsualTold,
 )
@@ -25,6 +24,7 @@ from convscope.image.formats import HEAD, identify
 from convscope.image.read import read_picture
 from convscope.network.heads import Prediction
 from convscope.network.layers import Layer
+from convscope.network.rules import Rule
 from convscope.network.stages import below_ceiling
 from convscope.render.colours import Scale
 from convscope.scanning.stored import Scan
@@ -77,7 +77,7 @@ def unit_shown(
     channel: int,
     *,
     place: tuple[int, int] | None,
-    rule: RuleName,
+    rule: Rule,
     scan: Scan | None,
 ) -> UnitShown:
     """A unit's panel. Raises LayerError for a channel or a place that there isn't."""
@@ -96,7 +96,7 @@ def unit_shown(
     target = f"{driven_of}:{channel}" + (f"@{place[0]},{place[1]}" if known.has_space else "")
     driven, driven_error = None, None
     try:
-        gradient = lens.network.gradient(image, lens.target(target), rule=rule)
+        gradient = lens.gradient(image, lens.target(target), rule)
         if gradient.any():
             driven = map_shown(gradient.abs().amax(dim=0), unit="activation per pixel value", percentile=_CLIP)
         else:

@@ -8,10 +8,10 @@ from convscope.explorer import results
 from convscope.explorer.growing import GrowingScan
 from convscope.explorer.images import Item
 from convscope.explorer.jobs import State, Status
+from convscope.network.rules import Rule
 from convscope.scanning.stored import Scan
 
 Scaling = Literal["own", "shared"]
-RuleName = Literal["gradient", "guided", "deconvnet"]
 FillName = Literal["gray", "mean", "zero"]
 Id = Annotated[str, Field(max_length=200)]
 Words = Annotated[str, Field(max_length=1000)]
@@ -325,7 +325,7 @@ class PatchesAsked(Asked):
     layer: Words
     channel: Annotated[int, Field(ge=0)]
     k: Annotated[int, Field(ge=1, le=64)] = 9
-    projections: list[RuleName] = []
+    projections: list[Rule] = []
     smooth: Literal["positive"] | None = None
     cell: Annotated[int, Field(ge=8, le=256)] = 72
 

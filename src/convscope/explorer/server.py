@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from convscope.errors import ConvscopeError
 from convscope.explorer import check_installed
 from convscope.explorer.guard import LOOPBACK, App, Guard, Policy, without_paths
+from convscope.explorer.memory import share
 from convscope.explorer.served import FOLDER, Pages
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def serve_soon(policy: Policy, make: "Callable[[], Explorer]", listening: socket
 
     Raises what `make` raises, when the server has stopped for it.
     """
+    share()
     before = set(enumerate_threads())
     made: Future[Explorer] = Future()
     app: Future[App] = Future()
