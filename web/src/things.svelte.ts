@@ -41,7 +41,12 @@ class Things {
   /** What a page opens on: networks, pictures, scans. */
   async begin(): Promise<void> {
     try {
-      const [networks, images, scans] = await Promise.all([api.networks(), api.images({ count: 200 }), api.scans()]);
+      // A folder that can't be read is no reason not to look at a picture of one's own.
+      const listed = api.images({ count: 200 }).catch((error) => {
+        this.refused = words(error);
+        return { images: [], total: 0 };
+      });
+      const [networks, images, scans] = await Promise.all([api.networks(), listed, api.scans()]);
       this.networks = networks;
       this.images = images.images;
       this.total = images.total;

@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.explorer.conftest import explorer_of
 from tests.explorer.serving import Client, serving
-from tests.scanning.little import little_pictures, scan_little
+from tests.scanning.little import little_network, little_pictures, scan_little
+from torch import nn
 
+import convscope as cs
+from convscope.explorer.cache import Cache
+from convscope.explorer.explorer import Explorer
+from convscope.explorer.guard import Policy, new_token
 from convscope.explorer.served import FOLDER
 
 if TYPE_CHECKING:
@@ -20,6 +24,13 @@ PATIENCE = 15_000
 Opened = Callable[..., "Page"]
 
 
+def other_network() -> cs.Network:
+    """Of another size, with other layers, in grey, and with classes whose names hold what stands between targets."""
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    labels = ["crack - surface: fine", "no crack - nor: any"]
+    return cs.Network(module, channels=1, input_size=(16, 20), fit="resize", labels=labels, name="other")
+
+
 @pytest.fixture(scope="module")
 def served(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A server of its own for each module, which may be left as it is."""
@@ -27,7 +38,11 @@ def served(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
         pytest.skip("needs the built pages: pip install --no-deps --editable .")
     place = tmp_path_factory.mktemp("pages")
     scan = scan_little(little_pictures(place / "scanned", 10), place / "little.scan", layers=["1", "3"])
-    with serving(explorer_of(folder, place / "cache", scans=[scan])) as client:
+    explorer = Explorer.of(
+        folder=folder, networks=[little_network(), other_network()], scans=[scan],
+        policy=Policy(new_token(), json_limit=4096, upload_limit=100_000), cache=Cache(place / "cache"),
+    )  # fmt: skip
+    with serving(explorer) as client:
         yield client
 
 
@@ -41,7 +56,9 @@ def opened(browser: "Browser", served: Client) -> Iterator[Opened]:
         if not url.startswith((own, own.replace("http", "ws"), "data:", "blob:")):
             wrong.append(f"asked for {url}")
 
-    def open_(address: str = "", size: tuple[int, int] = WIDE, *, scheme: str = "light", refused: bool = False) -> "Page":
+    def open_(
+        address: str = "", size: tuple[int, int] = WIDE, *, scheme: str = "light", refused: bool = False
+    ) -> "Page":
         context = browser.new_context(
             viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if scheme == "dark" else "light"
         )

@@ -156,6 +156,118 @@ def test_on_a_phone_nothing_is_wider_than_the_page(opened: Opened) -> None:
     page.get_by_role("button", name="close the unit").click()
 
 
+def test_what_a_sheet_hides_is_no_stop_of_the_tab_key(opened: Opened) -> None:
+    page = opened("look?layer=3&channel=2", PHONE)
+    page.get_by_role("button", name="open the unit").click()
+    wait_for_unit(page, "3:2")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="open the unit").wait_for()
+    assert page.get_by_role("button", name="pin").is_hidden()
+    assert page.evaluate("document.activeElement.innerText") == "open the unit"
+
+
+def test_another_network_is_not_asked_for_what_the_first_one_has(opened: Opened) -> None:
+    # An answer that is an error would be told by the browser.
+    page = opened("look?layer=3&channel=9&place=1%2C1&target=class+1&pin=3%3A2")
+    wait_for_unit(page, "3:2")
+    networks = page.get_by_role("combobox", name="network")
+    networks.select_option(label="other")
+    page.locator("[aria-label=input] .predictions").get_by_text("crack - surface: fine", exact=True).wait_for()
+    wait_for_unit(page, "")
+    assert not {"pin", "target", "place", "channel"} & set(re.findall(r"(\w+)=", page.url))
+    # Its classes can't be told apart by their names alone.
+    page.locator("[aria-label=input] .predictions button").first.click()
+    page.get_by_role(
+        "heading", level=1, name=re.compile(r"^Why (crack - surface: fine|no crack - nor: any)\?$")
+    ).wait_for()
+    assert re.search("target=class%3A[01]", page.url)
+    page.get_by_role("article", name="Grad-CAM", exact=True).get_by_role("button", name="cut out").wait_for()
+    page.go_back()
+    page.locator("[aria-label=input] .predictions").get_by_text("crack - surface: fine", exact=True).wait_for()
+    page.go_back()
+    wait_for_unit(page, "3:2")
+    assert networks.locator("option:checked").inner_text() != "other"
+    assert "pin=3%3A2" in page.url
+    assert "target=class+1" in page.url
+
+
+def test_what_is_one_value_a_channel_is_on_one_scale(opened: Opened) -> None:
+    page = opened("look?layer=6")
+    page.locator(UNIT, has_text=re.compile("^6:")).wait_for()
+    scale = page.get_by_role("combobox", name="scale")
+    assert scale.input_value() == "shared"
+    assert scale.is_disabled()
+
+
+def test_pictures_and_maps_are_enlarged(opened: Opened) -> None:
+    page = opened("look?layer=3&channel=2")
+    wait_for_unit(page, "3:2")
+    large = page.get_by_role("dialog", name=re.compile("enlarged$"))
+    patch = page.locator("[aria-label=unit] ol button").first
+    patch.click()
+    assert large.get_by_role("img").evaluate("each => each.decode().then(() => each.naturalWidth)") > 0
+    page.keyboard.press("Escape")
+    large.wait_for(state="hidden")
+    assert patch.evaluate("each => each === document.activeElement")
+    # A click on the activation picks a place; its button enlarges.
+    page.get_by_role("button", name="enlarge: activation of 3:2").press("Enter")
+    large.get_by_label(re.compile("^scale from ")).wait_for()
+    # Keys are the dialog's now.
+    page.keyboard.press("ArrowRight")
+    large.get_by_role("button", name="close").click()
+    large.wait_for(state="hidden")
+    assert unit(page) == "3:2"
+
+
+def test_pictures_are_one_stop_of_the_tab_key(opened: Opened) -> None:
+    page = opened("look?layer=3&channel=2")
+    wait_for_unit(page, "3:2")
+    pictures = page.locator(".picker li button")
+    stops = pictures.evaluate_all("all => all.map(each => each.tabIndex)")
+    assert sorted(stops) == [-1] * (len(stops) - 1) + [0]
+    pictures.first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("image="))
+    assert pictures.nth(1).get_attribute("aria-pressed") == "true"
+    assert unit(page) == "3:2"
+
+
+def test_files_dropped_anywhere_are_taken(opened: Opened, tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8), "teal").save(tmp_path / "sea.png")
+    page = opened("look?layer=3&channel=2", refused=True)
+    wait_for_unit(page, "3:2")
+    drop = """([bytes, name]) => {
+        const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(bytes)], name));
+        const event = new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true });
+        document.querySelector('footer').dispatchEvent(event);
+        return event.defaultPrevented;
+    }"""
+    assert page.evaluate(drop, [list((tmp_path / "sea.png").read_bytes()), "sea.png"])
+    page.wait_for_url(re.compile("image=upload-"))
+    assert page.evaluate(drop, [list(b"<svg/>"), "no.svg"])
+    page.get_by_role("alert").filter(has_text="expected").wait_for()
+    page.get_by_role("button", name="all right").click()
+    assert page.get_by_role("alert").count() == 0
+
+
+@pytest.mark.parametrize("address", ["look?layer=3&channel=2", "explain?methods=grad-cam&checks=curves"])
+def test_all_that_can_be_used_has_a_name(opened: Opened, address: str) -> None:
+    page = opened(address)
+    page.get_by_role("heading").first.wait_for()
+    page.get_by_role("button", name=re.compile("^enlarge: ")).first.wait_for()
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll('button, a, input, select, summary, img')].filter(each => {
+            const label = each.getAttribute('aria-label') ?? (each.labels?.length ? each.labels[0].textContent : null)
+                ?? each.getAttribute('alt') ?? (each.textContent || each.title);
+            return each.tabIndex > 0 || (each.tagName !== 'IMG' && !/[a-z0-9]/i.test(label ?? ''))
+                || (each.tagName === 'IMG' && each.getAttribute('alt') === null);
+        }).map(each => each.outerHTML.slice(0, 200))"""
+    )
+    assert nameless == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_its_ground(opened: Opened, scheme: str) -> None:
     page = opened("look?layer=3&channel=2", scheme=scheme)
