@@ -10,7 +10,7 @@ from torch import Tensor
 from convscope import __version__
 from convscope.explorer.explorer import Explorer
 from convscope.explorer.guard import WRITE_HEADER
-from convscope.explorer.images import Images, Kind, Unknown
+from convscope.explorer.images import Kind, Unknown
 from convscope.explorer.jobs import Status
 from convscope.explorer.lens import Lens
 from convscope.explorer.looking import layer_shown, layers_told, predictions_told, unit_shown
@@ -59,8 +59,8 @@ Index = Annotated[int, Query(ge=0)]
 def router(explorer: Explorer) -> APIRouter:
     """All of it."""
     api = APIRouter(prefix="/api")
-    for part in (_things(explorer), _pictures(explorer.images), _looking(explorer), _jobs(explorer)):
-        api.include_router(part)
+    for part in (_things, _pictures, _looking, _saved, _occluding, _jobs, _results):
+        api.include_router(part(explorer))
     return api
 
 
@@ -112,8 +112,9 @@ def _things(explorer: Explorer) -> APIRouter:
     return api
 
 
-def _pictures(images: Images) -> APIRouter:
+def _pictures(explorer: Explorer) -> APIRouter:
     api = APIRouter(prefix="/images")
+    images = explorer.images
 
     @api.get("")
     def listed(
@@ -140,24 +141,20 @@ def _pictures(images: Images) -> APIRouter:
 def _looking(explorer: Explorer) -> APIRouter:
     api = APIRouter()
 
-    def both(network: str, image: str) -> tuple[Lens, Tensor]:
-        lens = explorer.networks.lens(network)
-        return lens, explorer.images.prepared(image, lens.network)
-
     # A layer is asked for twice, once to be read and once to be seen.
     @lru_cache(maxsize=16)
     def drawn(network: str, image: str, layer: str, scale: Scaling, cell: int) -> tuple[LayerShown, bytes]:
-        lens, pixels = both(network, image)
+        lens, pixels = _both(explorer, network, image)
         return layer_shown(layer, lens.maps(image, pixels, layer), shared=scale == "shared", cell=cell)
 
     @api.get("/prepared", response_class=Response)
     def prepared(network: NetworkId, image: ImageId) -> Response:
-        _, pixels = both(network, image)
+        _, pixels = _both(explorer, network, image)
         return Response(png_bytes(to_picture(pixels)), media_type="image/png", headers=_A_WHILE)
 
     @api.get("/predictions")
     def predictions(network: NetworkId, image: ImageId, top: Top = 5) -> list[PredictionTold]:
-        lens, pixels = both(network, image)
+        lens, pixels = _both(explorer, network, image)
         return predictions_told(lens.predictions(lens.answers(image, pixels), top))
 
     @api.get("/layer")
@@ -183,26 +180,38 @@ def _looking(explorer: Explorer) -> APIRouter:
         rule: Rule = "gradient",
         scan: Annotated[str | None, Query(max_length=200)] = None,
     ) -> UnitShown:
-        lens, pixels = both(network, image)
+        lens, pixels = _both(explorer, network, image)
         place = None if row is None or column is None else (row, column)
         usual = None if scan is None else explorer.kinds.find_scan(scan)
         return unit_shown(lens, image, pixels, layer, channel, place=place, rule=rule, scan=usual)
 
-    @api.get("/saved/activations", response_class=Response)
+    return api
+
+
+def _saved(explorer: Explorer) -> APIRouter:
+    api = APIRouter(prefix="/saved")
+
+    @api.get("/activations", response_class=Response)
     def saved_activations(network: NetworkId, image: ImageId, layer: LayerName, scale: Scaling = "own") -> Response:
-        lens, pixels = both(network, image)
+        lens, pixels = _both(explorer, network, image)
         png = activations_png(lens, pixels, layer, shared=scale == "shared")
         return Response(png, media_type="image/png", headers=_A_WHILE)
 
-    @api.get("/saved/driven", response_class=Response)
+    @api.get("/driven", response_class=Response)
     def saved_driven(
         network: NetworkId,
         image: ImageId,
         target: Annotated[str, Query(max_length=1000)],
         rule: Rule = "gradient",
     ) -> Response:
-        lens, pixels = both(network, image)
+        lens, pixels = _both(explorer, network, image)
         return Response(driven_png(lens, pixels, target, rule), media_type="image/png", headers=_A_WHILE)
+
+    return api
+
+
+def _occluding(explorer: Explorer) -> APIRouter:
+    api = APIRouter()
 
     @api.get("/occluded")
     def occluded(
@@ -216,7 +225,7 @@ def _looking(explorer: Explorer) -> APIRouter:
         target: Annotated[str | None, Query(max_length=1000)] = None,
         count: Top = 5,
     ) -> OccludedTold:
-        lens, pixels = both(network, image)
+        lens, pixels = _both(explorer, network, image)
         return occluded_told(lens, image, pixels, (top, left, top + height, left + width), fill, target, count)
 
     return api
@@ -258,22 +267,35 @@ def _jobs(explorer: Explorer) -> APIRouter:
             raise Unknown("there is nothing to be seen of this job now")
         return Response(drawn.png, media_type="image/png", headers={"cache-control": "no-store"})
 
-    @api.get("/results/{key}")
+    return api
+
+
+def _results(explorer: Explorer) -> APIRouter:
+    api = APIRouter(prefix="/results")
+    cache = explorer.jobs.cache
+
+    @api.get("/{key}")
     def result(key: str) -> ResultTold:
-        found = jobs.cache.get(key) if _KEY.fullmatch(key) else None
+        found = cache.get(key) if _KEY.fullmatch(key) else None
         if found is None:
             raise Unknown("there is no such result any more; ask for it again")
         return ResultTold.model_validate({"told": found.told, "pictures": list(found.pictures)})
 
-    @api.get("/results/{key}/{name}", response_class=Response)
+    @api.get("/{key}/{name}", response_class=Response)
     def picture(key: str, name: str) -> Response:
-        found = jobs.cache.get(key) if _KEY.fullmatch(key) else None
+        found = cache.get(key) if _KEY.fullmatch(key) else None
         if found is None or name not in found.pictures:
             raise Unknown("there is no such picture any more; ask for the result again")
         kind = _TYPES[name.rpartition(".")[2]]
         return Response(found.pictures[name], media_type=kind, headers=_FOR_EVER)
 
     return api
+
+
+def _both(explorer: Explorer, network: str, image: str) -> tuple[Lens, Tensor]:
+    """A network, and a picture as it comes to that. Raises Unknown, NetworkError, ImageError."""
+    lens = explorer.networks.lens(network)
+    return lens, explorer.images.prepared(image, lens.network)
 
 
 def _told(status: Status | None) -> JobTold:

@@ -29,11 +29,11 @@ def give_back() -> None:
 
 
 def settle() -> None:
-    """Have what is there now stay out of later collections, for which all threads stand still.
+    """Give back what getting ready took, and have what is there now stay out of later collections.
 
-    Once torch is imported and a network loaded, going through all of that takes a tenth of a second.
+    All threads stand still for these: once torch is imported and a network loaded, for a tenth of a second.
     """
-    gc.collect()
+    give_back()
     gc.freeze()
 
 

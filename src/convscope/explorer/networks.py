@@ -58,7 +58,6 @@ class Scans:
     def __init__(self, given: Sequence[str | Path | Scan] = ()) -> None:
         opened = [each if isinstance(each, Scan) else open_scan(each) for each in given]
         self._scans = {_id(str(each.path)): each for each in opened}
-        self._lock = RLock()
 
     def all(self) -> list[tuple[Named, Scan]]:
         """In the order given."""
