@@ -73,10 +73,18 @@ class Jobs {
     };
     socket.onclose = () => {
       this.connected = false;
-      if (this.#tries) void server().then((found) => (this.strange = !this.connected && found === "unknown"));
+      if (this.#tries) void server().then((found) => !this.connected && found === "unknown" && this.#estrange());
       const wait = AGAIN[Math.min(this.#tries++, AGAIN.length - 1)];
       setTimeout(() => this.#connect(), wait);
     };
+  }
+
+  /** What the server did that was there before is lost. */
+  #estrange(): void {
+    this.strange = true;
+    for (const job of this.running) {
+      this.#put({ ...job, state: "failed", error: "the server that did this was stopped" });
+    }
   }
 
   /** Of another server everything is asked anew; the address says what was looked at. */
