@@ -181,6 +181,14 @@ def test_a_display_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     assert explore._has_display()
 
 
+def test_a_folder_without_pictures_is_told_of(
+    served: list[tuple[Policy, Make, tuple[str, int]]], tmp_path: Path
+) -> None:
+    run("--port", "0", tmp_path)
+    with pytest.raises(ConvscopeError, match="there is no picture in"):
+        served[0][1]()
+
+
 def test_what_fails_later_ends_the_server() -> None:
     def fail() -> Explorer:
         raise ConvscopeError("no such weights")

@@ -58,7 +58,7 @@ export function keyed(square: Square, key: string, fine: boolean, size: readonly
 interface Answer {
   index: number;
   label: string;
-  probability: number;
+  probability: number | null;
 }
 
 export interface Row {

@@ -661,7 +661,7 @@ export interface components {
             /** Highs */
             highs: number[];
             /** Largest */
-            largest: number[];
+            largest: (number | null)[];
             /** Layer */
             layer: string;
             /** Lows */
@@ -985,7 +985,7 @@ export interface components {
             /** Label */
             label: string;
             /** Probability */
-            probability: number;
+            probability: number | null;
         };
         /**
          * Preferred
@@ -1274,7 +1274,7 @@ export interface components {
             ];
             usual: components["schemas"]["UsualTold"] | null;
             /** Value */
-            value: number;
+            value: number | null;
         };
         /**
          * UsualTold

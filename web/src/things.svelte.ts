@@ -9,9 +9,20 @@ interface Loaded {
 }
 
 const NONE: readonly Layer[] = [];
+// What one sees at once: a thing of one kind on a plain ground.
+const SAMPLE = "sample-coffee";
 
-function opening(details: NetworkDetails, layers: readonly Layer[]): string | null {
-  return details.opening ?? layers[0]?.name ?? null;
+/** The layer to open on: the network's own, or the one nearest to it that a scan knows, so that there are patches. */
+function opening(details: NetworkDetails, layers: readonly Layer[], scans: readonly Scan[]): string | null {
+  const known = scans.filter((each) => each.network === details.name || each.network === details.id);
+  const usual = layers.findIndex((each) => each.name === details.opening);
+  let best = usual;
+  for (const [at, layer] of layers.entries()) {
+    if (layer.shape.length !== 3 || !known.some((each) => each.images > 0 && each.names.includes(layer.name))) continue;
+    if (best === usual || Math.abs(at - usual) < Math.abs(best - usual)) best = at;
+    if (at === usual) break;
+  }
+  return layers[best]?.name ?? layers[0]?.name ?? null;
 }
 
 /** Whether classes of one network are those of another. */
@@ -52,8 +63,7 @@ class Things {
       this.total = images.total;
       this.scans = scans;
       const network = networks.find((each) => each.id === view.fields.network)?.id ?? networks[0]?.id ?? null;
-      const image =
-        view.fields.image ?? images.images.find((each) => /chelsea/.test(each.name))?.id ?? images.images[0]?.id;
+      const image = view.fields.image ?? images.images.find((each) => each.id === SAMPLE)?.id ?? images.images[0]?.id;
       view.go({ network, image: image ?? null }, { replace: true });
     } catch (error) {
       this.error = words(error);
@@ -76,7 +86,7 @@ class Things {
       if (view.fields.network !== id) return;
       this.error = "";
       if (!layers.some((each) => each.name === view.fields.layer)) {
-        view.go({ layer: opening(details, layers), channel: null, place: null }, { replace: true });
+        view.go({ layer: opening(details, layers, this.scans), channel: null, place: null }, { replace: true });
       }
     } catch (error) {
       if (view.fields.network === id) this.error = words(error);
@@ -93,7 +103,7 @@ class Things {
       const names = new Set(layers.map((each) => each.name));
       const { layer, cam, pin, target } = view.fields;
       const changes: Partial<Fields> = { network: id, channel: null, place: null };
-      if (layer === null || !names.has(layer)) changes.layer = opening(details, layers);
+      if (layer === null || !names.has(layer)) changes.layer = opening(details, layers, this.scans);
       if (cam !== null && !names.has(cam)) changes.cam = null;
       if (pin !== null) changes.pin = null;
       if (!before || !sameClasses(before, details) || /(?<!\bclass):/.test(target ?? "")) changes.target = null;

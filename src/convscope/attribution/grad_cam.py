@@ -97,12 +97,16 @@ def _note(cam: Tensor, layer: str, signed: bool) -> str:
     """What an empty map means."""
     if signed:
         return ""
+    if not bool(cam.isfinite().any()):
+        return f"{layer} or what follows holds no numbers (NaN): look at the network's weights"
     highest = cam.reshape(-1, cam.shape[-2] * cam.shape[-1]).amax(dim=1)
     against = [index for index, value in enumerate(highest.tolist()) if not value > 0]
     if not against:
         return ""
     which = "" if cam.dim() == 2 else f" in {len(against)} of {len(highest)} images"
-    return f"no place of {layer} speaks for the target{which}: the map is empty; signed=True shows what speaks against"
+    return (
+        f"no place of {layer} speaks for the target{which}: the map is empty, since it leaves out what speaks against"
+    )
 
 
 # The layer -----------------------------------------------------------------------------------------------------------
@@ -128,7 +132,10 @@ def _at_last_layer(network: Network, image: Tensor, target: Target) -> tuple[str
             return name, *network.layer_gradient(image, target, name)
         except LayerError:  # it lies beside the way to the target
             continue
-    raise LayerError(f"no layer with more than one place leads to the target {target.text!r}; ask for a later target")
+    raise LayerError(
+        f"no layer with more than one place leads to the target {target.text!r}; ask for one behind such a layer, or "
+        "take a method that needs none, as saliency or occlusion"
+    )
 
 
 def _candidates(network: Network, image: Tensor, target: Target) -> list[str]:

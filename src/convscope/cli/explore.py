@@ -115,7 +115,10 @@ def _explorer(policy: "Policy", place: Path | None, named: list[Path], networks:
     scans = [open_scan(each) for each in named]
     if not networks and scans:
         networks = [scans[0].network]
-    return Explorer.of(folder=folder, networks=networks or [DEFAULT_NETWORK], scans=scans, policy=policy)
+    explorer = Explorer.of(folder=folder, networks=networks or [DEFAULT_NETWORK], scans=scans, policy=policy)
+    if folder is not None and folder == place:
+        explorer.images.all("file")  # raises where there is none
+    return explorer
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What the page Look shows: a layer as a sprite, a unit's panel, a frame of the camera."""
 
 import base64
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -58,12 +59,14 @@ def predictions_told(predictions: Sequence[Prediction]) -> list[PredictionTold]:
 def layer_shown(layer: str, maps: Tensor, *, shared: bool, cell: int) -> tuple[LayerShown, bytes]:
     """All channels of a layer in one picture, and how to read it."""
     drawn: Sprite = sprite(maps, shared=shared, cell=cell)
+    known = ~maps.isnan().flatten(1).all(dim=1)
     largest, places = maps.nan_to_num(nan=-torch.inf).flatten(1).max(dim=1)
     columns = maps.shape[2]
     shown = LayerShown(
         layer=layer, shape=list(maps.shape), rows=drawn.rows, columns=drawn.columns, across=drawn.across,
         diverging=drawn.diverging, lows=list(drawn.lows), highs=list(drawn.highs),
-        largest=_finite(largest), places=[divmod(place, columns) for place in places.tolist()],
+        largest=[_number(each) for each in largest.where(known, torch.nan).tolist()],
+        places=[divmod(place, columns) for place in places.tolist()],
         order=largest.argsort(descending=True, stable=True).tolist(),
     )  # fmt: skip
     return shown, drawn.png
@@ -159,11 +162,6 @@ def _usual(scan: Scan, layer: str, channel: int) -> UsualTold | None:
     )  # fmt: skip
 
 
-def _finite(values: Tensor) -> list[float]:
-    limit = torch.finfo(torch.float32).max
-    return [float(each) for each in values.clamp(-limit, limit).tolist()]
-
-
-def _number(value: float) -> float:
-    """What JSON can hold."""
-    return float(np.nan_to_num(value))
+def _number(value: float) -> float | None:
+    """What JSON can hold: None for what is no number."""
+    return None if math.isnan(value) else float(np.nan_to_num(value))

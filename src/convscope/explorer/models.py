@@ -110,7 +110,7 @@ class PredictionTold(Told):
 
     index: int
     label: str
-    probability: float
+    probability: float | None
 
 
 class LayerShown(Told):
@@ -128,7 +128,7 @@ class LayerShown(Told):
     diverging: bool
     lows: list[float]
     highs: list[float]
-    largest: list[float]
+    largest: list[float | None]
     places: list[tuple[int, int]]
     order: list[int]
 
@@ -174,7 +174,7 @@ class UnitShown(Told):
     layer: str
     channel: int
     place: tuple[int, int]
-    value: float
+    value: float | None
     field: tuple[int, int, int, int] | None
     activation: MapShown
     histogram: HistogramTold
