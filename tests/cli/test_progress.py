@@ -43,8 +43,10 @@ def on_a_terminal(code: str, *, interrupt_after: str | None = None) -> tuple[int
     return running.wait(), seen.decode()
 
 
+# What a shell runs in the background doesn't hear Ctrl-C, nor does what that runs.
 LONG = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from convscope import cli
 from convscope.cli import app as commands
