@@ -47,6 +47,8 @@ class Things {
   /** Pictures that an address named, though they are not among the first. */
   #named = $state.raw<Image[]>([]);
   #asked = new Set<string>();
+  /** Networks with which pictures were scanned unasked. */
+  readonly scanned = new Set<string>();
   #last = "";
 
   /** What a page opens on: networks, pictures, scans. */

@@ -50,27 +50,32 @@ def served(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
 def opened(browser: "Browser", served: Client) -> Iterator[Opened]:
     """Opens an address with its token. In the end nothing may have gone wrong, or to another server."""
     contexts, wrong = [], list[str]()
-    own = f"http://127.0.0.1:{served.port}/"
 
-    def judge(url: str) -> None:
+    def judge(url: str, own: str) -> None:
         if not url.startswith((own, own.replace("http", "ws"), "data:", "blob:")):
             wrong.append(f"asked for {url}")
 
     def open_(
-        address: str = "", size: tuple[int, int] = WIDE, *, scheme: str = "light", refused: bool = False
+        address: str = "",
+        size: tuple[int, int] = WIDE,
+        *,
+        scheme: str = "light",
+        refused: bool = False,
+        of: Client = served,
     ) -> "Page":
+        own = f"http://127.0.0.1:{of.port}/"
         context = browser.new_context(
             viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if scheme == "dark" else "light"
         )
         context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
-        page.on("request", lambda request: judge(request.url))
-        page.on("websocket", lambda socket: judge(socket.url))
+        page.on("request", lambda request: judge(request.url, own))
+        page.on("websocket", lambda socket: judge(socket.url, own))
         page.on("pageerror", lambda error: wrong.append(str(error)))
         # The browser itself complains of an answer that is an error, which may be what is tested.
         page.on("console", lambda said: wrong.append(said.text) if said.type == "error" and not refused else None)
-        page.goto(f"{own}{address}{'&' if '?' in address else '?'}token={served.token}")
+        page.goto(f"{own}{address}{'&' if '?' in address else '?'}token={of.token}")
         return page
 
     yield open_

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
+from tests.explorer.conftest import explorer_of
 from tests.explorer.pages.conftest import PHONE, Opened
-from tests.explorer.serving import Client
+from tests.explorer.serving import Client, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -39,6 +40,16 @@ def test_it_opens_full_and_forgets_the_token(opened: Opened) -> None:
     page.locator("[aria-label=unit] ol img").nth(8).wait_for()
     assert page.get_by_text("values here").is_visible()
     assert page.get_by_text(re.compile("largest in 10 photographs")).is_visible()
+
+
+def test_a_few_pictures_are_scanned_unasked(
+    opened: Opened, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVSCOPE_CACHE", str(tmp_path))
+    with serving(explorer_of(folder, tmp_path / "results")) as alone:
+        page = opened("look?layer=3&channel=2", of=alone)
+        page.locator("[aria-label=unit] ol img").nth(5).wait_for()
+        assert page.get_by_text(re.compile("from [67] photographs")).is_visible()
 
 
 def test_a_file_is_chosen(opened: Opened, tmp_path: Path) -> None:
