@@ -1,11 +1,14 @@
 """Rounding to what a file holds keeps the ball, and what was reached."""
 
+import pytest
 import torch
 from tests.fooling.attacked import SIDE, affine, curved, pictures
 
 import convscope as cs
+from convscope.fooling.answering import Answering
+from convscope.fooling.attack import Given
 from convscope.fooling.ball import Ball
-from convscope.fooling.rounding import rounded
+from convscope.fooling.rounding import _STRETCHES, as_read, rounded, settled
 
 
 def test_levels_are_the_nearest_within_the_ball() -> None:
@@ -45,13 +48,21 @@ def test_only_what_is_lost_is_changed_further() -> None:
     assert result.images.shape == (6, 3, SIDE, SIDE)
 
 
-def test_a_smallest_change_that_rounding_loses_grows_as_a_whole() -> None:
-    images = (pictures(20, seed=4) * 255).round() / 255
-    network = curved()
-    result = cs.carlini_wagner(network, images, searches=4, steps=40)
+@pytest.mark.parametrize("kind", ["curved", "affine"])
+def test_a_smallest_change_that_rounding_loses_grows_as_a_whole(kind: str) -> None:
+    network, images = curved() if kind == "curved" else affine(3), pictures(40, seed=4)
+    exact = cs.deep_fool(network, images, overshoot=0.002).exact
     own = network.logits(images).argmax(dim=1)
-    found = network.logits(result.exact).argmax(dim=1) != own
-    assert bool(result.successes[found].all())
-    # What rounding adds to a change is at most half a level each, and a stretch of it.
-    most = 1.4 * result.norms_before_rounding.l2 + (0.5 / 255) * images[0].numel() ** 0.5
-    assert bool((result.norms.l2[found] <= most[found]).all())
+    nearest = rounded(exact, images, None)[0]
+    lost = network.logits(as_read(nearest, exact)).argmax(dim=1) == own
+    assert bool((network.logits(exact).argmax(dim=1) != own).all())
+    assert 10 <= int(lost.sum()) <= 30
+    given = Given.checked(network, images, None, None)
+    answering = Answering(network, (3, SIDE, SIDE), len(images))
+    levels = settled(answering, given.wanted, torch.arange(len(images)), exact, images, None)
+    assert bool((network.logits(as_read(levels, exact)).argmax(dim=1) != own).all())
+    # Each is a rounding of what was found, gone on with in its own direction, and no single level beside it.
+    larger = [rounded(images + times * (exact - images), images, None)[0] for times in _STRETCHES]
+    equal = torch.stack([(levels == each).flatten(1).all(dim=1) for each in [nearest, *larger]])
+    assert bool(equal.any(dim=0)[lost].all())
+    assert not bool(equal[0][lost].any())
