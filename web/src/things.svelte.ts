@@ -9,7 +9,7 @@ interface Loaded {
 }
 
 const NONE: readonly Layer[] = [];
-// What one sees at once: a thing of one kind on a plain ground.
+// What is opened where nobody has brought pictures: one sees at once what it is.
 const SAMPLE = "sample-coffee";
 
 /** The layer to open on: the network's own, or the one nearest to it that a scan knows, so that there are patches. */
@@ -65,8 +65,12 @@ class Things {
       this.total = images.total;
       this.scans = scans;
       const network = networks.find((each) => each.id === view.fields.network)?.id ?? networks[0]?.id ?? null;
-      const image = view.fields.image ?? images.images.find((each) => each.id === SAMPLE)?.id ?? images.images[0]?.id;
-      view.go({ network, image: image ?? null }, { replace: true });
+      const first =
+        images.images.find((each) => each.kind === "file") ??
+        images.images.find((each) => each.id === SAMPLE) ??
+        images.images[0];
+      const image = view.fields.image ?? first?.id ?? null;
+      view.go({ network, image }, { replace: true });
     } catch (error) {
       this.error = words(error);
     }

@@ -32,6 +32,8 @@ def test_it_opens_full_and_forgets_the_token(opened: Opened) -> None:
     page = opened()
     page.locator(UNIT).wait_for()
     assert "token" not in page.url
+    # On the first picture of one's own.
+    assert "image=file-" in page.url
     assert page.locator("[aria-label=input] .predictions li").count() == 5
     for picture in page.locator("img").all():
         picture.wait_for()
