@@ -97,6 +97,25 @@ def test_the_same_work_is_done_once_for_all_who_ask(jobs: Jobs) -> None:
     assert _ended(jobs, first.id).state == "cancelled"
 
 
+def test_a_page_cancels_for_itself_alone(jobs: Jobs) -> None:
+    work, heard = _Long(), list[frozenset[str | None]]()
+    job, _ = (jobs.submit("test", _key("a"), work, owner=owner) for owner in ("one", "two"))
+    work.running.wait(30)
+    given_up = jobs.cancel(job.id, "one")
+    assert given_up is not None
+    assert given_up.state == "cancelled"
+    end = jobs.listen(lambda _, owners: heard.append(owners))
+    _until(lambda: bool(heard))
+    assert not _status(jobs, job.id).ended
+    end()
+    assert set(heard) == {frozenset({"two"})}
+    # Whoever comes back finds it as far as it is.
+    assert jobs.submit("test", _key("a"), work, owner="one").id == job.id
+    jobs.cancel(job.id, "two")
+    jobs.cancel(job.id, "one")
+    assert _ended(jobs, job.id).state == "cancelled"
+
+
 def _status(jobs: Jobs, id: str) -> Status:
     found = jobs.status(id)
     assert found is not None

@@ -155,8 +155,9 @@ export const api = {
     const headers = { "content-type": "application/json" };
     return (await asked(fetch(address("jobs"), { method: "POST", headers, body: JSON.stringify(job) }))).json();
   },
-  async cancel(id: string): Promise<void> {
-    await asked(fetch(address(`jobs/${id}`), { method: "DELETE" }));
+  /** For a page alone: others that wait for the job still get it. */
+  async cancel(id: string, page: string | null): Promise<Job> {
+    return (await asked(fetch(address(`jobs/${id}`, { page }), { method: "DELETE" }))).json();
   },
 
   // Addresses of pictures

@@ -21,6 +21,7 @@ class Jobs {
   #entered: (page: string) => void = () => {};
   #name: string | null = null;
   #tries = 0;
+  #left = new Set<string>();
 
   constructor() {
     this.#page = new Promise((resolve) => (this.#entered = resolve));
@@ -34,19 +35,33 @@ class Jobs {
   /** Ask for work; the job as it stands then. Raises Refused. */
   async submit(asked: Record<string, unknown>): Promise<Job> {
     const job = (await api.submit({ ...asked, page: await this.#page }))!;
-    this.#put(job);
+    this.#take(job);
     return job;
   }
 
   /** The same, only if it was made before; else null. */
   async kept(asked: Record<string, unknown>): Promise<Job | null> {
     const job = await api.submit({ ...asked, page: await this.#page, kept: true });
-    if (job) this.#put(job);
+    if (job) this.#take(job);
     return job;
   }
 
   async cancel(id: string): Promise<void> {
-    await api.cancel(id).catch((error) => console.warn(words(error)));
+    try {
+      const job = await api.cancel(id, this.#name);
+      if (job.state !== "cancelled") return;
+      // For others it may go on, of which this page is told nothing.
+      this.#left.add(id);
+      this.#put(job);
+    } catch (error) {
+      console.warn(words(error));
+    }
+  }
+
+  /** A job that was asked for, though this page may have left it to others before. */
+  #take(job: Job): void {
+    if (this.#left.delete(job.id)) delete this.all[job.id];
+    this.#put(job);
   }
 
   #put(job: Job): void {

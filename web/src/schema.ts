@@ -1920,7 +1920,9 @@ export interface operations {
     };
     cancel_api_jobs__id__delete: {
         parameters: {
-            query?: never;
+            query?: {
+                page?: string | null;
+            };
             header?: never;
             path: {
                 id: string;

@@ -257,8 +257,8 @@ def _jobs(explorer: Explorer) -> APIRouter:
         return _told(jobs.status(id))
 
     @api.delete("/jobs/{id}")
-    def cancel(id: str) -> JobTold:
-        return _told(jobs.cancel(id))
+    def cancel(id: str, page: Annotated[str | None, Query(max_length=200)] = None) -> JobTold:
+        return _told(jobs.cancel(id, page))
 
     @api.get("/jobs/{id}/preview", response_class=Response)
     def preview(id: str) -> Response:

@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Condition, Thread
 from typing import Any, Literal
 
@@ -186,12 +186,18 @@ class Jobs:
             job = self._jobs.get(id)
             return None if job is None else job.preview
 
-    def cancel(self, id: str) -> Status | None:
-        """Stop a job: one in line at once, a running one within a step."""
+    def cancel(self, id: str, owner: str | None = None) -> Status | None:
+        """Stop a job: one in line at once, a running one within a step.
+
+        With an `owner`, for that page alone: it hears no more of it, and the job goes on as long as others wait for it.
+        """
         with self._changed:
             job = self._jobs.get(id)
             if job is None:
                 return None
+            if owner is not None and not job.status.ended and job.owners - {owner}:
+                job.owners.discard(owner)
+                return replace(job.status, state="cancelled")
             self._stop(job)
             return job.status
 
